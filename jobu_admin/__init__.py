@@ -1,0 +1,1 @@
+"""What operators use: the command line (and, in a later version, API and pages)."""

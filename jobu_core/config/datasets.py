@@ -1,0 +1,41 @@
+"""The shape of ``datasets.yaml``; what a dataset does is in ``pipeline/datasets.py``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from jobu_core.config.sections import Section
+
+
+class CsvOptions(Section):
+    """How a CSV file is written down."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] | Literal["pandas"] = ()
+    """Further spellings of null; an unquoted empty cell always is one."""
+    newlines_in_values: bool = True
+
+
+class DatasetSettings(Section):
+    """One dataset: where it comes from, what a row is, where it lands."""
+
+    description: str = ""
+    input: str
+    """Logical path or glob, for example ``/data/raw/orders_*.csv``."""
+    csv: CsvOptions = CsvOptions()
+    rename: dict[str, str] = Field(default_factory=dict)
+    filters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    model: str
+    """Name of a registered pydantic model."""
+    target: str
+    """``database.schema.table``, for example ``default.public.orders``."""
+    mode: Literal["append", "replace"] = "append"
+    max_errors: int | None = None
+    max_error_rate: float | None = None
+    show_values: bool = False
+    """Whether cell values may appear in rejects, logs and the UI."""
+    owners: tuple[str, ...] = ()

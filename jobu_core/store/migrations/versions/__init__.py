@@ -1,0 +1,1 @@
+"""Alembic's environment and revisions; run by ``jobu_core.store.migrate``."""

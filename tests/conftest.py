@@ -1,0 +1,5 @@
+"""Fixture plugins; each module says what it starts."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fix_postgres"]
