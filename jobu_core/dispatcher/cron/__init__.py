@@ -1,0 +1,3 @@
+"""Cron rows: when they fire, which occurrences run, and the tick that decides."""
+
+from __future__ import annotations
