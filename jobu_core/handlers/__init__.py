@@ -1,0 +1,27 @@
+"""Handlers: what they are, how they are found, and the built-in ones."""
+
+from __future__ import annotations
+
+from jobu_core.handlers.base import (
+    BaseHandler,
+    Cancel,
+    CheckResult,
+    HandlerContext,
+    Materialization,
+    Retry,
+    StagedHandler,
+    handler,
+    model,
+)
+
+__all__ = [
+    "BaseHandler",
+    "Cancel",
+    "CheckResult",
+    "HandlerContext",
+    "Materialization",
+    "Retry",
+    "StagedHandler",
+    "handler",
+    "model",
+]

@@ -1,0 +1,186 @@
+"""Name → handler; the only way to a handler, a model or a dataset.
+
+Collected from the built-in modules and those that ``handlers.yaml`` names, each
+time from scratch: importing a module registers nothing by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from jobu_core.config.sources import suggest
+from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
+from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations
+from jobu_core.handlers.functions import FunctionHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import ModuleType
+
+    from jobu_core.config import DatasetSettings, HandlersSettings
+    from jobu_core.pipeline.datasets import Dataset
+
+BUILT_INS: Final = ("jobu_core.handlers.sample_handler",)
+"""Modules whose handlers and models every installation has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Every handler, model and dataset of this installation."""
+
+    handlers: Mapping[str, BaseHandler]
+    models: Mapping[str, type[BaseModel]]
+    datasets: Mapping[str, Dataset]
+    free_tables: tuple[str, ...]
+    code_version: str
+    """Changes with jobu's version, the modules of handlers.yaml and the datasets."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all handlers, sorted."""
+        return tuple(sorted(self.handlers))
+
+    def get(self, name: str) -> BaseHandler:
+        """Return the handler; raises UnknownHandler with the nearest name."""
+        found = self.handlers.get(name)
+        if found is None:
+            msg = f"no handler named {name!r}{suggest(name, self.handlers)}"
+            raise UnknownHandler(msg)
+        return found
+
+    def parse(self, name: str, params: Mapping[str, Any]) -> BaseModel:
+        """Return ``params`` as the handler's model, checked against what is declared.
+
+        Raises UnknownHandler, InvalidParams naming each field but no value, or
+        another InvalidInput of the handler's own check.
+        """
+        found = self.get(name)
+        try:
+            parsed = found.Params.model_validate(dict(params))
+        except ValidationError as error:
+            raise InvalidParams(_explain(name, found.Params, error)) from None
+        found.check(parsed, Declarations(self.datasets, self.models, self.free_tables))
+        return parsed
+
+    def validate(self, name: str, params: Mapping[str, Any]) -> None:
+        """Raise InvalidInput unless ``params`` can be given to the handler."""
+        self.parse(name, params)
+
+
+def load_registry(
+    settings: HandlersSettings,
+    datasets: Mapping[str, DatasetSettings],
+    *,
+    root: Path | None = None,
+) -> Registry:
+    """Import the built-in and configured modules and collect what they mark.
+
+    ``root`` (the project's folder) is made importable, so that ``my_jobs.handlers``
+    beside ``config/`` is found whatever started the process. Raises ConfigError
+    naming the module or the name at fault.
+    """
+    if root is not None and str(root) not in sys.path:
+        sys.path.append(str(root))
+    own = [_import(name) for name in settings.modules]
+    modules = [importlib.import_module(name) for name in BUILT_INS] + own
+    handlers = {
+        name: _instantiate(name, target) for name, target in _marked(modules, HANDLER_MARK).items()
+    }
+    models = {name: _model(name, found) for name, found in _marked(modules, MODEL_MARK).items()}
+    return Registry(
+        handlers=handlers,
+        models=models,
+        datasets=datasets,  # type: ignore[arg-type]
+        free_tables=settings.free_tables,
+        code_version=_code_version(own, datasets),
+    )
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        msg = f"handlers.modules: {name} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _marked(modules: Sequence[ModuleType], mark: str) -> dict[str, Any]:
+    """Return the marked objects by name; one object seen twice is one."""
+    found: dict[str, Any] = {}
+    for module in modules:
+        for target in vars(module).values():
+            name = getattr(target, "__dict__", {}).get(mark)
+            if name is None or found.get(name) is target:
+                continue
+            if name in found:
+                kind = "handlers" if mark == HANDLER_MARK else "models"
+                msg = f"two {kind} are named {name!r}: {_place(found[name])} and {_place(target)}"
+                raise ConfigError(msg)
+            found[name] = target
+    return found
+
+
+def _place(target: Any) -> str:  # noqa: ANN401 - a class or a function
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def _instantiate(name: str, target: Any) -> BaseHandler:  # noqa: ANN401 - a class or a function
+    if not isinstance(target, type):
+        return FunctionHandler.wrap(name, target)
+    if not issubclass(target, BaseHandler) or inspect.isabstract(target):
+        msg = f"handler {name!r}: {_place(target)} must subclass BaseHandler and define run"
+        raise ConfigError(msg)
+    if not issubclass(target.Params, BaseModel):
+        msg = f"handler {name!r}: {_place(target)}.Params must be a pydantic model"
+        raise ConfigError(msg)
+    return target()
+
+
+def _model(name: str, target: Any) -> type[BaseModel]:  # noqa: ANN401 - whatever was marked
+    if not (isinstance(target, type) and issubclass(target, BaseModel)):
+        msg = f"model {name!r}: {_place(target)} must be a pydantic model"
+        raise ConfigError(msg)
+    return target
+
+
+def _code_version(modules: Sequence[ModuleType], datasets: Mapping[str, DatasetSettings]) -> str:
+    digest = hashlib.sha256(version("jobu").encode())
+    for module in modules:
+        for path in _sources(module):
+            digest.update(f"\0{module.__name__}\0{path.name}\0".encode())
+            digest.update(path.read_bytes())
+    declared = {name: entry.model_dump(mode="json") for name, entry in datasets.items()}
+    digest.update(json.dumps(declared, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _sources(module: ModuleType) -> Iterator[Path]:
+    """Yield the module's file; of a package every Python file below it."""
+    if module.__file__ is None:
+        return
+    file = Path(module.__file__)
+    if file.name == "__init__.py":
+        yield from sorted(file.parent.rglob("*.py"))
+    else:
+        yield file
+
+
+def _explain(name: str, params: type[BaseModel], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])[:100]
+        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+            lines.append(f"{where}: unknown param{suggest(where, params.model_fields)}")
+        else:
+            lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    return f"params of {name}: " + "; ".join(lines)
