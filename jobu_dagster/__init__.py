@@ -1,0 +1,1 @@
+"""Dagster carries what the core has decided: wiring, and no decisions of its own."""

@@ -1,0 +1,98 @@
+"""What one process opens once and keeps: engine, registry, ingest, reconciler.
+
+Dagster calls schedules, sensors and ops as bare functions; this is the one place
+where state outlives such a call. Keyed by pid: a forked child never uses what
+its parent opened.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from jobu_core.clock import SystemClock
+from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
+from jobu_core.dispatcher.queue.ingest import Ingest
+from jobu_core.dispatcher.reconcile import Reconciler
+from jobu_core.services.ensure import ensure_kafka
+from jobu_core.services.runtime import Runtime, open_runtime
+from jobu_dagster.runs import DagsterRunGateway
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+class Process:
+    """The long-lived resources of this process, opened when first asked for."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self.pid = os.getpid()
+        self._lock = threading.RLock()
+        self._stack = ExitStack()
+        self._runtime: Runtime | None = None
+        self._ingest: Ingest | None = None
+        self._reconciler: Reconciler | None = None
+
+    def runtime(self) -> Runtime:
+        """Return settings, engine and registry."""
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = self._stack.enter_context(
+                    open_runtime(application_name=f"jobu-dagster:{self.pid}"),
+                )
+            return self._runtime
+
+    def ingest(self) -> Ingest:
+        """Return the ingest of the configured topic, its consumer warm."""
+        with self._lock:
+            if self._ingest is None:
+                runtime = self.runtime()
+                ensure_kafka(runtime.settings)
+                adapter = KafkaAdapter(runtime.settings)
+                self._ingest = self._stack.enter_context(
+                    Ingest(
+                        runtime.engine,
+                        runtime.registry,
+                        runtime.settings,
+                        adapter,
+                        SystemClock(),
+                    ),
+                )
+            return self._ingest
+
+    def reconciler(self, instance: DagsterInstance) -> Reconciler:
+        """Return the reconciler, whose memory of heartbeats spans its ticks."""
+        with self._lock:
+            if self._reconciler is None:
+                runtime = self.runtime()
+                self._reconciler = Reconciler(
+                    runtime.engine,
+                    runtime.registry,
+                    runtime.settings,
+                    DagsterRunGateway(instance, runtime.settings.root),
+                    SystemClock(),
+                )
+            return self._reconciler
+
+    def close(self) -> None:
+        """Close what was opened; the next use opens it again."""
+        with self._lock:
+            self._stack.close()
+            self._stack = ExitStack()
+            self._runtime = self._ingest = self._reconciler = None
+
+
+_current: Process | None = None
+_guard = threading.Lock()
+
+
+def process() -> Process:
+    """Return this process's resources; a forked child gets its own."""
+    global _current  # noqa: PLW0603 - see the module's first line
+    with _guard:
+        if _current is None or _current.pid != os.getpid():
+            _current = Process()
+        return _current

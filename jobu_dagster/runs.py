@@ -1,0 +1,158 @@
+"""Dagster's runs as the core sees them: by launch token, and launched directly."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from dagster import DagsterInstance, DagsterRun, RunsFilter
+
+from jobu_core.errors import StoreUnavailable
+from jobu_core.runs import RunState, RunView
+from jobu_dagster import tags
+from jobu_dagster.private import (
+    DagsterRunAlreadyExists,
+    job_code_origin,
+    remote_job_origin,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from jobu_core.models import LaunchBatch
+
+_UNFINISHED = frozenset(
+    {
+        RunState.NOT_STARTED,
+        RunState.QUEUED,
+        RunState.STARTING,
+        RunState.STARTED,
+        RunState.CANCELING,
+    },
+)
+
+
+def run_config(batch: LaunchBatch) -> dict[str, Any]:
+    """Return the config of the run that carries ``batch``: ids and the token, no payload."""
+    return {
+        "resources": {
+            "launch": {
+                "config": {
+                    "token": str(batch.token),
+                    "execution_ids": list(batch.execution_ids),
+                },
+            },
+        },
+    }
+
+
+def run_tags(batch: LaunchBatch) -> dict[str, str]:
+    """Return the tags of the run that carries ``batch``."""
+    return {
+        tags.LAUNCH: str(batch.token),
+        tags.HANDLER: batch.handler,
+        tags.SOURCE: batch.source.value,
+    }
+
+
+class DagsterRunGateway:
+    """A RunGateway on a Dagster instance.
+
+    Errors of Dagster's database come out as StoreUnavailable, so that nothing is
+    concluded about a run that could not be read.
+    """
+
+    def __init__(self, instance: DagsterInstance, root: Path) -> None:
+        """Use ``instance``; ``root`` is the project's folder, for code origins."""
+        self._instance = instance
+        self._root = root
+
+    def runs_of(self, tokens: Collection[UUID]) -> Mapping[UUID, RunView]:
+        """Return each token's run: tagged with it, without a parent run.
+
+        A re-execution by a person launches under a token equal to its run id.
+        """
+        if not tokens:
+            return {}
+        wanted = [str(token) for token in tokens]
+        with _outages():
+            tagged = self._instance.get_runs(RunsFilter(tags={tags.LAUNCH: wanted}))
+            named = self._instance.get_runs(RunsFilter(run_ids=wanted))
+        found = {UUID(run.run_id): _view(run) for run in named}
+        for run in tagged:
+            if run.parent_run_id is None:
+                found.setdefault(UUID(run.tags[tags.LAUNCH]), _view(run))
+        return found
+
+    def states(self, run_ids: Collection[str]) -> Mapping[str, RunState]:
+        """Return the state of each run that exists."""
+        if not run_ids:
+            return {}
+        with _outages():
+            runs = self._instance.get_runs(RunsFilter(run_ids=list(run_ids)))
+        return {run.run_id: RunState(run.status.value) for run in runs}
+
+    def launch(self, batch: LaunchBatch) -> str:
+        """Create the run with id = token and launch it without Dagster's queue."""
+        from jobu_dagster.definitions import defs  # noqa: PLC0415 - definitions import sensors, which import this
+
+        run_id = str(batch.token)
+        job = defs.resolve_job_def(batch.handler)
+        with _outages():
+            try:
+                self._instance.create_run_for_job(
+                    job,
+                    run_id=run_id,
+                    run_config=run_config(batch),
+                    tags=run_tags(batch),
+                    remote_job_origin=remote_job_origin(job.name, str(self._root)),
+                    job_code_origin=job_code_origin(job.name, str(self._root)),
+                )
+            except DagsterRunAlreadyExists:
+                return run_id
+            self._instance.launch_run(run_id, None)  # type: ignore[arg-type]
+        return run_id
+
+    def report_canceling(self, run_id: str, message: str) -> None:
+        """Mark an unfinished run as being canceled."""
+        with _outages():
+            run = self._unfinished(run_id)
+            if run is not None and run.status.value != RunState.CANCELING:
+                self._instance.report_run_canceling(run, message=message)
+
+    def report_canceled(self, run_id: str, message: str) -> None:
+        """Mark an unfinished run as canceled."""
+        with _outages():
+            run = self._unfinished(run_id)
+            if run is not None:
+                self._instance.report_run_canceled(run, message=message)
+
+    def report_failed(self, run_id: str, message: str) -> None:
+        """Mark an unfinished run as failed, which frees its queue slot."""
+        with _outages():
+            run = self._unfinished(run_id)
+            if run is not None:
+                self._instance.report_run_failed(run, message=message)
+
+    def _unfinished(self, run_id: str) -> DagsterRun | None:
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or RunState(run.status.value) not in _UNFINISHED:
+            return None
+        return run
+
+
+def _view(run: DagsterRun) -> RunView:
+    return RunView(run.run_id, RunState(run.status.value))
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    """Say that Dagster's database is away instead of raising its driver's error."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        msg = f"Dagster's storage is unavailable: {type(error).__name__}"
+        raise StoreUnavailable(msg) from error
