@@ -19,7 +19,8 @@ somebody else owns the row now.
     ├── Outage                      retry later; no data is at fault
     │   ├── StoreUnavailable        PostgreSQL of the job store
     │   ├── QueueUnavailable        Kafka
-    │   └── TargetUnavailable       a target database
+    │   ├── TargetUnavailable       a target database
+    │   └── TargetBusy              a lock there was not granted in time
     ├── FenceLost                   (token, attempt) no longer owns the row
     ├── PositionMoved               another ingest wrote this partition
     ├── TopicChanged                the topic is not the one we have positions of
@@ -118,6 +119,12 @@ class TargetUnavailable(Outage):
     """A target database is unreachable."""
 
     code = "target_unavailable"
+
+
+class TargetBusy(Outage):
+    """A lock in a target database was not granted in time; a deferral, no attempt."""
+
+    code = "target_busy"
 
 
 class FenceLost(JobuError):  # noqa: N818 - the field's word
