@@ -1,0 +1,39 @@
+"""Who changed what, and why: one row per change that a person made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobu_core.store.schema import audit_log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import sqlalchemy as sa
+
+
+def record(
+    connection: sa.Connection,
+    *,
+    who: str,
+    what: str,
+    subject: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    why: str | None = None,
+) -> None:
+    """Write one row in the caller's transaction, so that it stands or falls with the change.
+
+    ``what`` is a verb with its noun (``cron.edit``), ``subject`` names the row
+    (``cron_jobs/12``); ``before`` and ``after`` must fit in JSON.
+    """
+    connection.execute(
+        audit_log.insert().values(
+            who=who,
+            what=what,
+            subject=subject,
+            before=dict(before) if before is not None else None,
+            after=dict(after) if after is not None else None,
+            why=why,
+        ),
+    )
