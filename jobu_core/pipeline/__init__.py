@@ -1,0 +1,1 @@
+"""The data path: files in, validated records out, rows into a target database."""

@@ -1,0 +1,144 @@
+"""The user's bytes: hashed, decoded and watched while they are read, once.
+
+What comes out is UTF-8 for the CSV parser; what is remembered is the sha256 of
+the bytes as they lie on disk, and whether the file changed under the reader.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from jobu_core.errors import FileError, InvalidParams, NotAvailableYet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CHUNK_BYTES: Final = 1 << 20
+_COMPRESSED: Final = frozenset({".gz", ".zst", ".bz2", ".xz", ".zip"})
+
+
+class InputBytes(io.RawIOBase):
+    """A regular file as a stream of UTF-8, ending in a newline.
+
+    Raises FileError that names the file and the byte offset when the bytes are
+    not valid in the declared encoding.
+    """
+
+    def __init__(self, path: Path, *, name: str, encoding: str = "utf-8") -> None:
+        """Open ``path``; ``name`` is what messages call it."""
+        super().__init__()
+        self._name = name
+        self._encoding = _text_encoding(encoding)
+        self._decoder = codecs.getincrementaldecoder(self._encoding)("strict")
+        self._digest = hashlib.sha256()
+        self._fed = 0
+        self._ended = False
+        self._ready = b""
+        self._last = b"\n"
+        self._last_of_text = b""
+        self._file = _open_regular(path, name)
+        self._before = _identity(self._file)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every byte on disk; call ``finish`` first."""
+        return self._digest.hexdigest()
+
+    @property
+    def last_character(self) -> str:
+        """The last byte before the newlines at the end, if it is ASCII."""
+        return self._last_of_text.decode("ascii", "ignore")
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes of UTF-8; nothing only at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK_BYTES), b""))
+        while not self._ready and not self._ended:
+            self._ready = self._next_chunk()
+        taken, self._ready = self._ready[:size], self._ready[size:]
+        return taken
+
+    def finish(self) -> None:
+        """Read what is left and insist that the file is the one that was opened."""
+        while self.read(_CHUNK_BYTES):
+            pass
+        after = _identity(self._file)
+        if after != self._before or self._fed != self._before[0]:
+            raise FileError(
+                f"{self._name}: changed while it was read "
+                f"({self._before[0]} bytes at first, {max(after[0], self._fed)} at the end); "
+                "write to another name and rename when complete"
+            )
+
+    def close(self) -> None:
+        """Close the file; the hash stays readable."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _next_chunk(self) -> bytes:
+        try:
+            chunk = self._file.read(_CHUNK_BYTES)
+        except OSError as error:
+            raise FileError(f"{self._name}: cannot be read: {error.strerror}") from error
+        self._digest.update(chunk)
+        decoded = self._decode(chunk)
+        self._fed += len(chunk)
+        self._last = decoded[-1:] or self._last
+        self._last_of_text = decoded.rstrip(b"\r\n")[-1:] or self._last_of_text
+        if chunk:
+            return decoded
+        self._ended = True
+        # The parser takes a header without a newline after it for an empty file.
+        return decoded if self._last == b"\n" else decoded + b"\n"
+
+    def _decode(self, chunk: bytes) -> bytes:
+        pending = len(self._decoder.getstate()[0])
+        try:
+            return self._decoder.decode(chunk, final=not chunk).encode()
+        except UnicodeDecodeError as error:
+            raise FileError(
+                f"{self._name}: byte {self._fed - pending + error.start} is not valid "
+                f"{self._encoding} ({error.reason}); set csv.encoding to the file's own"
+            ) from None
+        except UnicodeError as error:  # utf-16 without a byte order mark
+            raise FileError(f"{self._name}: is not valid {self._encoding}: {error}") from None
+
+
+def _text_encoding(encoding: str) -> str:
+    try:
+        found = codecs.lookup(encoding).name
+        io.TextIOWrapper(io.BytesIO(), encoding=found).close()  # refuses base64 and its like
+    except (LookupError, ValueError):
+        raise InvalidParams(f"csv.encoding: {encoding!r} is not a known text encoding") from None
+    return found
+
+
+def _open_regular(path: Path, name: str) -> io.FileIO:
+    """Open without blocking on a pipe or a device."""
+    if path.suffix.lower() in _COMPRESSED:
+        raise NotAvailableYet(f"{name}: compressed input is not available yet")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise FileError(f"{name}: no such file") from None
+    except OSError as error:
+        raise FileError(f"{name}: cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileError(f"{name}: is not a regular file")
+    return io.FileIO(descriptor, "rb", closefd=True)
+
+
+def _identity(file: io.FileIO) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
