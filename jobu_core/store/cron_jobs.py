@@ -35,6 +35,7 @@ UNIQUE_VIOLATION: Final = "23505"
 ACTIVE_TRIGGERS: Final = (Trigger.SCHEDULE, Trigger.MANUAL, Trigger.RETRY)
 """Executions that the overlap policy counts; events and backfills run beside them."""
 
+_INSTANT: Final = sa.DateTime(timezone=True)
 _UNFINISHED: Final = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
 _ADVANCE_IDLE: Final[LiteralString] = """
@@ -136,9 +137,7 @@ def lock_job(connection: sa.Connection, job_id: int, *, wait_milliseconds: int) 
     """
     set_wait = select(func.set_config("lock_timeout", f"{wait_milliseconds}ms", sa.true()))
     connection.execute(set_wait)
-    statement = (
-        select(cron_jobs).where(cron_jobs.c.id == job_id).with_for_update(key_share=True)
-    )
+    statement = select(cron_jobs).where(cron_jobs.c.id == job_id).with_for_update(key_share=True)
     try:
         row = connection.execute(statement).one_or_none()
     except sa.exc.OperationalError as error:
@@ -237,9 +236,6 @@ def fail_at_dispatch(
                 finished_at=func.jobu_now(),
             ),
         )
-
-
-_INSTANT: Final = sa.DateTime(timezone=True)
 
 
 def _name_taken_is_conflict(

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from croniter import CroniterError, croniter
@@ -19,13 +20,15 @@ from croniter import CroniterError, croniter
 from jobu_core.errors import InvalidCron
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_LENGTH: Final = 255
 HORIZON_YEARS: Final = 60
 """How far a search looks; the rarest day, a fifth weekday of February, comes in 40."""
 
 _LAST_YEAR: Final = 9990
+_SAMPLE_START: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
+_SAMPLE_DAYS: Final = 1500
 _ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -38,16 +41,21 @@ _ALIASES: Final = {
 _FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 _DAY: Final = 2
 _WEEKDAY: Final = 4
-_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_WEEKDAYS: Final = "sun mon tue wed thu fri sat".split()
-_NAMES: Final = (
+_MONTHS: Final = (
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
+)
+_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NAMES: Final[tuple[Mapping[str, int], ...]] = (
     {},
     {},
     {},
     {name: number for number, name in enumerate(_MONTHS, start=1)},
     {name: number for number, name in enumerate(_WEEKDAYS)},
 )
-_PLAIN: Final = re.compile(r"(?P<low>[0-9]+|[a-z]{3})(?:-(?P<high>[0-9]+|[a-z]{3}))?(?P<step>/[0-9]+)?")
+_PLAIN: Final = re.compile(
+    r"(?P<low>[0-9]+|[a-z]{3})(?:-(?P<high>[0-9]+|[a-z]{3}))?(?P<step>/[0-9]+)?"
+)
 _NTH: Final = re.compile(r"(?:[0-7]|[a-z]{3})#[1-5]|l[0-7]")
 _RANDOM: Final = re.compile(r"[hr](?:\([0-9]+-[0-9]+\))?(?:/[0-9]+)?")
 
@@ -108,9 +116,12 @@ class Calendar:
     def shortest_interval(self) -> timedelta:
         """Return the shortest wall-clock distance between two neighbouring times."""
         offsets = [timedelta(hours=at.hour, minutes=at.minute) for at in self.times]
-        distances = [later - earlier for earlier, later in zip(offsets, offsets[1:], strict=False)]
-        distances.append(timedelta(days=1) + offsets[0] - offsets[-1])
-        return min(distances)
+        distances = [later - earlier for earlier, later in pairwise(offsets)]
+        days = islice(self._days_from(_SAMPLE_START.date()), _SAMPLE_DAYS)
+        apart = [later - earlier for earlier, later in pairwise(days)]
+        if apart:
+            distances.append(min(apart) + offsets[0] - offsets[-1])
+        return min(distances, default=timedelta(days=366))
 
     def _day_of_month_matches(self, day: date) -> bool:
         if day.day in self.days:
@@ -163,7 +174,7 @@ def parse(expression: str) -> Calendar:
         msg = f"cron expression {expression!r}: {error}"
         raise InvalidCron(msg) from error
     calendar = _calendar(fields, expanded, nth)
-    if next(calendar.after(datetime(2000, 1, 1)), None) is None:  # noqa: DTZ001 - wall clock
+    if next(calendar.after(_SAMPLE_START), None) is None:
         msg = f"cron expression {expression!r} never comes: no month has such a day"
         raise InvalidCron(msg)
     return calendar

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TIMES: Final = ("scheduled_time", "interval_start", "interval_end")
 NAMES: Final = (*_TIMES, "cron_name")
 _TOKEN: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}:]*)(?::(?P<format>[^{}]*))?\}|[{}]")
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _DIRECTIVE: Final = re.compile(r"%(.?)", re.DOTALL)
 _DIRECTIVES: Final = frozenset("YmdHMSfjyGVupIaAbBzZ%")
 
@@ -76,8 +77,9 @@ def _substitution(where: str, moment: Moment | None) -> Callable[[re.Match[str]]
 
 def _check_placeholder(where: str, name: str, form: str | None) -> None:
     if name not in NAMES:
+        shown = repr(name) if _WORD.fullmatch(name) else "what stands in braces"
         msg = (
-            f"params.{where}: {name!r} is no placeholder{suggest(name, NAMES)};"
+            f"params.{where}: {shown} is no placeholder{suggest(name, NAMES)};"
             f" known are {', '.join(NAMES)}; write {{{{ and }}}} for braces"
         )
         raise InvalidParams(msg)
