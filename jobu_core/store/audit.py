@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def record(
     connection: sa.Connection,
-    *,
     who: str,
     what: str,
     subject: str,
+    *,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     why: str | None = None,

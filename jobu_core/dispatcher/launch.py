@@ -1,0 +1,77 @@
+"""Due PENDING rows become launches, within the window that live workers open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobu_core.store import launches, workers
+from jobu_core.store.engine import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Engine
+
+    from jobu_core.config import LaunchSettings
+    from jobu_core.models import LaunchBatch
+    from jobu_core.store.launches import Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """What one claim decided."""
+
+    batches: tuple[LaunchBatch, ...]
+    window: int
+    """How many launches were possible before this claim."""
+    message: str
+    """One sentence for the tick: what is launched, or why nothing is."""
+
+
+def claim_due(
+    engine: Engine,
+    *,
+    handlers: Collection[str],
+    settings: LaunchSettings,
+    code_version: str,
+    lease_seconds: float,
+    limit: int | None = None,
+) -> LaunchPlan:
+    """Claim due rows of ``handlers`` by priority, then age, as far as the window goes.
+
+    One transaction under the launch lock; what it returns must be launched by the
+    caller, or the reconciler returns it to PENDING after ``launch_grace_seconds``.
+    Raises StoreUnavailable.
+    """
+    with transaction(engine) as connection:
+        launches.lock_launching(connection)
+        workers.publish_code_version(connection, code_version)
+        capacity = launches.read_capacity(
+            connection,
+            handlers=handlers,
+            code_version=code_version,
+            lease_seconds=lease_seconds,
+        )
+        window = max(0, capacity.live_slots * settings.ahead - capacity.in_flight)
+        most = window if limit is None else min(window, limit)
+        batches = launches.claim(connection, handlers=handlers, most=most) if most else ()
+    return LaunchPlan(batches, window, _message(capacity, batches))
+
+
+def _message(capacity: Capacity, batches: tuple[LaunchBatch, ...]) -> str:
+    if batches:
+        ids = ", ".join(str(batch.execution_ids[0]) for batch in batches[:5])
+        more = f" and {len(batches) - 5} more" if len(batches) > 5 else ""  # noqa: PLR2004 - a readable list
+        return f"launching {len(batches)}: executions {ids}{more}"
+    if not capacity.due:
+        return "nothing due"
+    waiting = f"{capacity.due} due"
+    if capacity.live_slots:
+        return (
+            f"{waiting}, none launched: {capacity.in_flight} launches in flight on"
+            f" {capacity.live_slots} slots, or an older execution of the same job is unfinished"
+        )
+    if capacity.other_slots:
+        return f"{waiting}, none launched: live workers run another code version and are draining"
+    return f"{waiting}, none launched: no live worker (start one: jobu worker)"

@@ -1,0 +1,146 @@
+"""Claiming due rows for launch: PENDING → QUEUED under one lock, a token per launch.
+
+Rules 8 and 9 of the engine: the window bounds launches in flight, a serial key
+has at most one row in flight and always its oldest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from sqlalchemy import text
+
+from jobu_core.models import LaunchBatch, ParamSource
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    import sqlalchemy as sa
+
+LAUNCH_LOCK: Final = 0x6A6F6275_00000003
+"""Key of the transaction-level advisory lock: one claim at a time."""
+
+_CAPACITY: Final[LiteralString] = """
+SELECT (SELECT coalesce(sum(slots), 0) FROM workers
+         WHERE NOT draining AND code_version = :code_version
+           AND heartbeat_at > jobu_now() - make_interval(secs => :lease)) AS live_slots,
+       (SELECT coalesce(sum(slots), 0) FROM workers
+         WHERE NOT draining AND code_version <> :code_version
+           AND heartbeat_at > jobu_now() - make_interval(secs => :lease)) AS other_slots,
+       (SELECT count(DISTINCT lease_token) FROM job_executions
+         WHERE status IN ('QUEUED', 'RUNNING')) AS in_flight,
+       (SELECT count(*) FROM (
+          SELECT 1 FROM job_executions
+           WHERE status = 'PENDING' AND handler_name = ANY(:handlers)
+             AND (next_attempt_at IS NULL OR next_attempt_at <= jobu_now())
+           LIMIT 1000) AS due) AS due
+"""
+
+_CLAIM: Final[LiteralString] = """
+WITH due AS (
+  SELECT e.id
+    FROM job_executions e
+   WHERE e.status = 'PENDING'
+     AND e.handler_name = ANY(:handlers)
+     AND (e.next_attempt_at IS NULL OR e.next_attempt_at <= jobu_now())
+     AND (e.serial_key IS NULL OR NOT EXISTS (
+           SELECT 1 FROM job_executions o
+            WHERE o.serial_key = e.serial_key
+              AND (o.status IN ('QUEUED', 'RUNNING')
+                   OR (o.status = 'PENDING' AND o.id < e.id))))
+   ORDER BY e.priority DESC, e.id
+   LIMIT :most
+), locked AS (
+  SELECT e.id FROM job_executions e JOIN due USING (id)
+   WHERE e.status = 'PENDING'
+   ORDER BY e.id
+     FOR UPDATE OF e SKIP LOCKED
+)
+UPDATE job_executions e
+   SET status = 'QUEUED', lease_token = gen_random_uuid(), queued_at = jobu_now(),
+       run_id = NULL, worker_id = NULL, heartbeat_at = NULL, next_attempt_at = NULL
+  FROM locked
+ WHERE e.id = locked.id
+RETURNING e.id, e.lease_token, e.handler_name, e.param_source
+"""
+
+_LOCK: Final[LiteralString] = "SELECT pg_advisory_xact_lock(:key)"
+
+_RUN_CLAIM: Final[LiteralString] = """
+UPDATE job_executions
+   SET status = 'QUEUED', lease_token = :token, queued_at = jobu_now(), next_attempt_at = NULL
+ WHERE id = :id AND status = 'PENDING'
+   AND (serial_key IS NULL OR NOT EXISTS (
+         SELECT 1 FROM job_executions o
+          WHERE o.serial_key = job_executions.serial_key
+            AND o.status IN ('QUEUED', 'RUNNING')))
+RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What bounds the next launches, read under the launch lock."""
+
+    live_slots: int
+    """Slots of live workers of this code version that are not draining."""
+    other_slots: int
+    """Slots of live workers of another code version; they are not launched to."""
+    in_flight: int
+    """Distinct launch tokens in QUEUED or RUNNING."""
+    due: int
+    """PENDING rows whose time has come, counted up to 1,000."""
+
+
+def lock_launching(connection: sa.Connection) -> None:
+    """Wait until no other transaction claims; held until this one ends."""
+    connection.execute(text(_LOCK), {"key": LAUNCH_LOCK})
+
+
+def read_capacity(
+    connection: sa.Connection,
+    *,
+    handlers: Collection[str],
+    code_version: str,
+    lease_seconds: float,
+) -> Capacity:
+    """Count live slots, launches in flight and due rows of ``handlers``."""
+    row = connection.execute(
+        text(_CAPACITY),
+        {"handlers": list(handlers), "code_version": code_version, "lease": lease_seconds},
+    ).one()
+    return Capacity(int(row.live_slots), int(row.other_slots), int(row.in_flight), int(row.due))
+
+
+def claim(
+    connection: sa.Connection,
+    *,
+    handlers: Collection[str],
+    most: int,
+) -> tuple[LaunchBatch, ...]:
+    """Turn up to ``most`` due rows into launches of one row each, oldest id first.
+
+    Call ``lock_launching`` first in the same transaction.
+    """
+    claimed = connection.execute(text(_CLAIM), {"handlers": list(handlers), "most": most})
+    return tuple(
+        LaunchBatch(
+            token=row.lease_token,
+            handler=row.handler_name,
+            execution_ids=(row.id,),
+            source=ParamSource(row.param_source),
+        )
+        for row in sorted(claimed, key=lambda row: int(row.id))
+    )
+
+
+def claim_for_run(connection: sa.Connection, execution_id: int, token: UUID) -> bool:
+    """Turn one PENDING row into a launch of a run that exists already.
+
+    For runs that a person started in Dagster. False when the row is not PENDING
+    or another of its serial key is in flight.
+    """
+    claimed = connection.execute(text(_RUN_CLAIM), {"id": execution_id, "token": token})
+    return claimed.one_or_none() is not None
