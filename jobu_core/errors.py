@@ -181,7 +181,7 @@ class ServiceError(JobuError):
     code = "service"
 
 
-class PortTaken(ServiceError):
+class PortTaken(ServiceError):  # noqa: N818 - a fact about a port
     """A port is held by somebody else; names the setting that moves it."""
 
     code = "port_taken"

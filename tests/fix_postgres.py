@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from jobu_core.store.engine import open_engine
@@ -16,6 +15,8 @@ from jobu_core.store.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
 
 _TEMPLATE = "jobu_template"
 _counter = itertools.count()

@@ -67,7 +67,7 @@ class KafkaSettings(Section):
 
     adopt_existing: bool = False
     """Embedded stack only: use a broker that is not ours on the configured port."""
-    client: dict[str, Any] = Field(default_factory=dict)
+    client: dict[str, Any] = Field(default_factory=dict, repr=False)  # may hold sasl.password
     """Further librdkafka settings, for example ``security.protocol``."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from jobu_core.config.datasets import DatasetSettings
@@ -112,6 +113,9 @@ def load_settings(root: Path | None = None) -> Settings:
         return Settings(root=folder, **values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    except SettingsError as error:
+        msg = f"configuration: {error}: a list or group in the environment must be JSON"
+        raise ConfigError(msg) from None
 
 
 def _explain(error: ValidationError) -> str:
@@ -130,6 +134,9 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     model: Any = Settings
     for part in path:
+        if get_origin(model) is dict:  # the part is a name of the user's
+            model = get_args(model)[1]
+            continue
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
         info = model.model_fields.get(str(part))

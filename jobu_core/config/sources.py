@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             msg = f"line {event.start_mark.line + 1}: YAML aliases are not allowed"
             raise ConfigError(msg)
         return super().compose_node(parent, index)
@@ -42,7 +42,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key_node, yaml.ScalarNode):
+                msg = f"line {key_node.start_mark.line + 1}: a key must be a plain word"
+                raise ConfigError(msg)
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 msg = f"line {key_node.start_mark.line + 1}: key {key!r} is given twice"
                 raise ConfigError(msg)
@@ -81,9 +84,13 @@ def _read_file(
     except ConfigError as error:
         msg = f"{path.name}: {error}"
         raise ConfigError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"{path.name}: not valid YAML: {error}"
-        raise ConfigError(msg) from error
+    except yaml.MarkedYAMLError as error:  # its own text quotes the file, which may hold a password
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        msg = f"{path.name}: line {line}: not valid YAML: {error.problem}"
+        raise ConfigError(msg) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        msg = f"{path.name}: not valid YAML: not UTF-8 text"
+        raise ConfigError(msg) from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

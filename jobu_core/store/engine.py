@@ -64,4 +64,4 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def as_dict(row: sa.Row[Any]) -> dict[str, Any]:
     """Return a row as a plain dictionary keyed by column name."""
-    return dict(row._mapping)
+    return row._asdict()

@@ -6,7 +6,7 @@ trigger and view live in ``migrations/sql.py``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -41,6 +41,10 @@ from jobu_core.models import (
     Trigger,
 )
 
+if TYPE_CHECKING:
+    from datetime import datetime
+    from enum import StrEnum
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -55,7 +59,7 @@ _NOW: Final = text("jobu_now()")
 _EMPTY_OBJECT: Final = text("'{}'::jsonb")
 
 
-def _instant(name: str, *, required: bool = False, now: bool = False) -> Column[object]:
+def _instant(name: str, *, required: bool = False, now: bool = False) -> Column[datetime]:
     return Column(
         name,
         DateTime(timezone=True),
@@ -64,8 +68,8 @@ def _instant(name: str, *, required: bool = False, now: bool = False) -> Column[
     )
 
 
-def _one_of(column: str, values: type[Status | object]) -> CheckConstraint:
-    members = ", ".join(f"'{member.value}'" for member in values)  # type: ignore[attr-defined]
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    members = ", ".join(f"'{member.value}'" for member in values)
     return CheckConstraint(f"{column} IN ({members})", name=column)
 
 

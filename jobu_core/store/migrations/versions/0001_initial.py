@@ -2,122 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 
 from jobu_core.store.migrations import sql
+from jobu_core.store.migrations.columns import (
+    defaulted,
+    document,
+    identity,
+    instant,
+    number,
+    optional,
+    required,
+    stamped,
+)
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+_PARTITION: Final = ("group_id", "topic", "generation", "partition")
+
 
 def upgrade() -> None:
     """Create everything."""
     op.execute(sql.JOBU_NOW)
-    _create_tables()
+    _create_cron_jobs()
+    _create_job_executions()
+    _index_job_executions()
+    _create_positions()
+    _create_dead_letters()
+    _create_dispatch_skips()
+    _create_workers()
+    _create_records()
     op.execute(sql.CHECK_TRANSITION)
     op.execute(sql.TRANSITION_TRIGGER)
     op.execute(sql.DISPATCH_LEDGER)
     op.execute(sql.INSTALLATION)
 
 
-def _create_tables() -> None:
-    op.create_table(
-        "audit_log",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("who", sa.Text(), nullable=False),
-        sa.Column("what", sa.String(length=64), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("before", postgresql.JSONB(), nullable=True),
-        sa.Column("after", postgresql.JSONB(), nullable=True),
-        sa.Column(
-            "at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.Column("why", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
-    )
+def _create_cron_jobs() -> None:
     op.create_table(
         "cron_jobs",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("description", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.Column("cron_expression", sa.String(length=255), nullable=False),
-        sa.Column(
-            "timezone",
-            sa.String(length=64),
-            server_default=sa.text("'UTC'"),
-            nullable=False,
-        ),
-        sa.Column("handler_name", sa.String(length=255), nullable=False),
-        sa.Column(
-            "handler_params",
-            postgresql.JSONB(),
-            server_default=sa.text("'{}'::jsonb"),
-            nullable=False,
-        ),
-        sa.Column("is_enabled", sa.Boolean(), server_default=sa.text("true"), nullable=False),
-        sa.Column(
-            "overlap_policy",
-            sa.String(length=20),
-            server_default=sa.text("'skip'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "misfire_policy",
-            sa.String(length=20),
-            server_default=sa.text("'latest'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "misfire_grace_seconds",
-            sa.Integer(),
-            server_default=sa.text("3600"),
-            nullable=False,
-        ),
-        sa.Column(
-            "dst_policy",
-            sa.String(length=20),
-            server_default=sa.text("'standard'"),
-            nullable=False,
-        ),
-        sa.Column("max_retry", sa.Integer(), server_default=sa.text("3"), nullable=False),
-        sa.Column(
-            "retry_backoff_seconds",
-            sa.Integer(),
-            server_default=sa.text("10"),
-            nullable=False,
-        ),
-        sa.Column(
-            "timeout_seconds",
-            sa.Integer(),
-            server_default=sa.text("3600"),
-            nullable=False,
-        ),
-        sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.Column(
-            "dispatched_until",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "updated_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
+        identity(),
+        required("name", sa.String(255)),
+        defaulted("description", sa.Text(), "''"),
+        required("cron_expression", sa.String(255)),
+        defaulted("timezone", sa.String(64), "'UTC'"),
+        required("handler_name", sa.String(255)),
+        document("handler_params", "{}"),
+        defaulted("is_enabled", sa.Boolean(), "true"),
+        defaulted("overlap_policy", sa.String(20), "'skip'"),
+        defaulted("misfire_policy", sa.String(20), "'latest'"),
+        number("misfire_grace_seconds", 3600),
+        defaulted("dst_policy", sa.String(20), "'standard'"),
+        number("max_retry", 3),
+        number("retry_backoff_seconds", 10),
+        number("timeout_seconds", 3600),
+        number("revision", 1),
+        stamped("dispatched_until"),
+        stamped("created_at"),
+        stamped("updated_at"),
         sa.CheckConstraint(
             "dst_policy IN ('standard', 'skip', 'both')",
             name=op.f("ck_cron_jobs_dst_policy"),
@@ -135,7 +84,8 @@ def _create_tables() -> None:
             name=op.f("ck_cron_jobs_overlap_policy"),
         ),
         sa.CheckConstraint(
-            "max_retry >= 0 AND retry_backoff_seconds >= 0 AND timeout_seconds > 0 AND misfire_grace_seconds >= 0",
+            "max_retry >= 0 AND retry_backoff_seconds >= 0 AND timeout_seconds > 0"
+            " AND misfire_grace_seconds >= 0",
             name=op.f("ck_cron_jobs_limits"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cron_jobs")),
@@ -145,187 +95,62 @@ def _create_tables() -> None:
         "ix_cron_jobs_dispatch",
         "cron_jobs",
         ["handler_name"],
-        unique=False,
         postgresql_where=sa.text("is_enabled"),
     )
-    op.create_table(
-        "jobu_meta",
-        sa.Column("key", sa.String(length=64), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_jobu_meta")),
-    )
-    op.create_table(
-        "kafka_positions",
-        sa.Column("group_id", sa.String(length=255), nullable=False),
-        sa.Column("topic", sa.String(length=249), nullable=False),
-        sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("cluster_id", sa.Text(), nullable=True),
-        sa.Column("topic_id", sa.Text(), nullable=True),
-        sa.Column("start_offset", sa.BigInteger(), nullable=False),
-        sa.Column("next_offset", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "updated_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.CheckConstraint(
-            "next_offset >= start_offset AND start_offset >= 0",
-            name=op.f("ck_kafka_positions_offsets"),
-        ),
-        sa.PrimaryKeyConstraint(
-            "group_id",
-            "topic",
-            "generation",
-            "partition",
-            name=op.f("pk_kafka_positions"),
-        ),
-    )
-    op.create_table(
-        "offset_gaps",
-        sa.Column("group_id", sa.String(length=255), nullable=False),
-        sa.Column("topic", sa.String(length=249), nullable=False),
-        sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("from_offset", sa.BigInteger(), nullable=False),
-        sa.Column("to_offset", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "decided_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.CheckConstraint("to_offset > from_offset", name=op.f("ck_offset_gaps_offsets")),
-        sa.PrimaryKeyConstraint(
-            "group_id",
-            "topic",
-            "generation",
-            "partition",
-            "from_offset",
-            name=op.f("pk_offset_gaps"),
-        ),
-    )
-    op.create_table(
-        "workers",
-        sa.Column("id", sa.String(length=255), nullable=False),
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("main_pid", sa.Integer(), nullable=False),
-        sa.Column("slots", sa.Integer(), nullable=False),
-        sa.Column("code_version", sa.String(length=64), nullable=False),
-        sa.Column("draining", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column(
-            "started_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "heartbeat_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
-    )
-    op.create_table(
-        "dispatch_skips",
-        sa.Column("job_id", sa.BigInteger(), nullable=False),
-        sa.Column("scheduled_time", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("count", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.Column("reason", sa.String(length=32), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=True),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column(
-            "decided_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
-        sa.CheckConstraint(
-            "reason IN ('overlap', 'misfired', 'coalesced', 'disabled', 'gap', 'handler_unknown', 'invalid')",
-            name=op.f("ck_dispatch_skips_reason"),
-        ),
-        sa.CheckConstraint("count > 0", name=op.f("ck_dispatch_skips_count")),
-        sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["cron_jobs.id"],
-            name=op.f("fk_dispatch_skips_job_id"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("job_id", "scheduled_time", name=op.f("pk_dispatch_skips")),
-    )
+
+
+def _create_job_executions() -> None:
     op.create_table(
         "job_executions",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("job_id", sa.BigInteger(), nullable=True),
-        sa.Column("handler_name", sa.String(length=255), nullable=False),
-        sa.Column(
-            "params",
-            postgresql.JSONB(),
-            server_default=sa.text("'{}'::jsonb"),
-            nullable=False,
-        ),
-        sa.Column("param_source", sa.String(length=20), nullable=False),
-        sa.Column("trigger", sa.String(length=20), nullable=False),
-        sa.Column("root_execution_id", sa.BigInteger(), nullable=True),
-        sa.Column("scheduled_time", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("interval_start", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("interval_end", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "status",
-            sa.String(length=20),
-            server_default=sa.text("'PENDING'"),
-            nullable=False,
-        ),
-        sa.Column("reason", sa.String(length=64), nullable=True),
-        sa.Column("dedupe_key", sa.Text(), nullable=True),
-        sa.Column("serial_key", sa.Text(), nullable=True),
-        sa.Column("priority", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("max_attempts", sa.Integer(), server_default=sa.text("4"), nullable=False),
-        sa.Column(
-            "timeout_seconds",
-            sa.Integer(),
-            server_default=sa.text("3600"),
-            nullable=False,
-        ),
-        sa.Column(
-            "retry_backoff_seconds",
-            sa.Integer(),
-            server_default=sa.text("10"),
-            nullable=False,
-        ),
-        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("launch_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_token", sa.UUID(), nullable=True),
-        sa.Column("run_id", sa.String(length=64), nullable=True),
-        sa.Column("worker_id", sa.String(length=255), nullable=True),
-        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cancel_reason", sa.Text(), nullable=True),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("progress", postgresql.JSONB(), nullable=True),
-        sa.Column("error_type", sa.Text(), nullable=True),
-        sa.Column("error_message", sa.Text(), nullable=True),
-        sa.Column("result", postgresql.JSONB(), nullable=True),
-        sa.Column("kafka_topic", sa.String(length=249), nullable=True),
-        sa.Column("kafka_generation", sa.Integer(), nullable=True),
-        sa.Column("kafka_partition", sa.Integer(), nullable=True),
-        sa.Column("kafka_offset", sa.BigInteger(), nullable=True),
-        sa.Column("message_key", sa.LargeBinary(), nullable=True),
-        sa.Column("message_time", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("hidden_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
+        identity(),
+        optional("job_id", sa.BigInteger()),
+        required("handler_name", sa.String(255)),
+        document("params", "{}"),
+        required("param_source", sa.String(20)),
+        required("trigger", sa.String(20)),
+        optional("root_execution_id", sa.BigInteger()),
+        instant("scheduled_time"),
+        instant("interval_start"),
+        instant("interval_end"),
+        defaulted("status", sa.String(20), "'PENDING'"),
+        optional("reason", sa.String(64)),
+        optional("dedupe_key", sa.Text()),
+        optional("serial_key", sa.Text()),
+        number("priority", 0),
+        number("attempt", 0),
+        number("max_attempts", 4),
+        number("timeout_seconds", 3600),
+        number("retry_backoff_seconds", 10),
+        instant("next_attempt_at"),
+        number("launch_count", 0),
+        instant("queued_at"),
+        optional("lease_token", sa.UUID()),
+        optional("run_id", sa.String(64)),
+        optional("worker_id", sa.String(255)),
+        instant("heartbeat_at"),
+        instant("deadline_at"),
+        instant("cancel_requested_at"),
+        optional("cancel_reason", sa.Text()),
+        instant("started_at"),
+        instant("finished_at"),
+        optional("progress", JSONB()),
+        optional("error_type", sa.Text()),
+        optional("error_message", sa.Text()),
+        optional("result", JSONB()),
+        optional("kafka_topic", sa.String(249)),
+        optional("kafka_generation", sa.Integer()),
+        optional("kafka_partition", sa.Integer()),
+        optional("kafka_offset", sa.BigInteger()),
+        optional("message_key", sa.LargeBinary()),
+        instant("message_time"),
+        instant("hidden_at"),
+        stamped("created_at"),
+        *_job_executions_constraints(),
+    )
+
+
+def _job_executions_constraints() -> tuple[sa.Constraint, ...]:
+    return (
         sa.CheckConstraint(
             "(lease_token IS NOT NULL) = (status IN ('QUEUED', 'RUNNING'))",
             name=op.f("ck_job_executions_token_while_launched"),
@@ -339,7 +164,8 @@ def _create_tables() -> None:
             name=op.f("ck_job_executions_param_source"),
         ),
         sa.CheckConstraint(
-            "status IN ('PENDING', 'QUEUED', 'RUNNING', 'SUCCESS', 'FAILED', 'TIMEOUT', 'CANCELED')",
+            "status IN ('PENDING', 'QUEUED', 'RUNNING',"
+            " 'SUCCESS', 'FAILED', 'TIMEOUT', 'CANCELED')",
             name=op.f("ck_job_executions_status"),
         ),
         sa.CheckConstraint(
@@ -354,99 +180,93 @@ def _create_tables() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job_executions")),
     )
-    op.create_index(
-        "ix_job_executions_active_job",
-        "job_executions",
-        ["job_id"],
-        unique=False,
-        postgresql_where=sa.text("status IN ('PENDING', 'QUEUED', 'RUNNING')"),
-    )
-    op.create_index(
-        "ix_job_executions_claim",
-        "job_executions",
-        [sa.literal_column("priority DESC"), "id"],
-        unique=False,
-        postgresql_where=sa.text("status = 'PENDING'"),
-    )
-    op.create_index(
-        "ix_job_executions_in_flight",
-        "job_executions",
-        ["lease_token"],
-        unique=False,
-        postgresql_where=sa.text("status IN ('QUEUED', 'RUNNING')"),
-    )
-    op.create_index(
-        "ix_job_executions_job_history",
-        "job_executions",
-        ["job_id", sa.literal_column("id DESC")],
-        unique=False,
-    )
-    op.create_index(
-        "ix_job_executions_kafka",
-        "job_executions",
-        ["kafka_topic", "kafka_generation", "kafka_partition", "kafka_offset"],
-        unique=False,
-        postgresql_where=sa.text("kafka_topic IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_job_executions_run",
-        "job_executions",
-        ["run_id"],
-        unique=False,
-        postgresql_where=sa.text("run_id IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_job_executions_serial_unfinished",
-        "job_executions",
-        ["serial_key", "id"],
-        unique=False,
-        postgresql_where=sa.text(
-            "serial_key IS NOT NULL AND status IN ('PENDING', 'QUEUED', 'RUNNING')"
+
+
+def _index_job_executions() -> None:
+    unfinished = "status IN ('PENDING', 'QUEUED', 'RUNNING')"
+    launched = "status IN ('QUEUED', 'RUNNING')"
+    indexes: dict[str, tuple[list[str | sa.ColumnElement[object]], str | None]] = {
+        "active_job": (["job_id"], unfinished),
+        "claim": ([sa.literal_column("priority DESC"), "id"], "status = 'PENDING'"),
+        "in_flight": (["lease_token"], launched),
+        "job_history": (["job_id", sa.literal_column("id DESC")], None),
+        "kafka": (
+            ["kafka_topic", "kafka_generation", "kafka_partition", "kafka_offset"],
+            "kafka_topic IS NOT NULL",
         ),
-    )
+        "run": (["run_id"], "run_id IS NOT NULL"),
+        "serial_unfinished": (["serial_key", "id"], f"serial_key IS NOT NULL AND {unfinished}"),
+    }
+    for name, (columns, where) in indexes.items():
+        op.create_index(
+            f"ix_job_executions_{name}",
+            "job_executions",
+            columns,
+            postgresql_where=None if where is None else sa.text(where),
+        )
     op.create_index("uq_job_executions_dedupe_key", "job_executions", ["dedupe_key"], unique=True)
     op.create_index(
         "uq_job_executions_serial_in_flight",
         "job_executions",
         ["serial_key"],
         unique=True,
-        postgresql_where=sa.text("serial_key IS NOT NULL AND status IN ('QUEUED', 'RUNNING')"),
+        postgresql_where=sa.text(f"serial_key IS NOT NULL AND {launched}"),
+    )
+
+
+def _create_positions() -> None:
+    op.create_table(
+        "kafka_positions",
+        required("group_id", sa.String(255)),
+        required("topic", sa.String(249)),
+        required("generation", sa.Integer()),
+        required("partition", sa.Integer()),
+        optional("cluster_id", sa.Text()),
+        optional("topic_id", sa.Text()),
+        required("start_offset", sa.BigInteger()),
+        required("next_offset", sa.BigInteger()),
+        stamped("updated_at"),
+        sa.CheckConstraint(
+            "next_offset >= start_offset AND start_offset >= 0",
+            name=op.f("ck_kafka_positions_offsets"),
+        ),
+        sa.PrimaryKeyConstraint(*_PARTITION, name=op.f("pk_kafka_positions")),
     )
     op.create_table(
+        "offset_gaps",
+        required("group_id", sa.String(255)),
+        required("topic", sa.String(249)),
+        required("generation", sa.Integer()),
+        required("partition", sa.Integer()),
+        required("from_offset", sa.BigInteger()),
+        required("to_offset", sa.BigInteger()),
+        stamped("decided_at"),
+        sa.CheckConstraint("to_offset > from_offset", name=op.f("ck_offset_gaps_offsets")),
+        sa.PrimaryKeyConstraint(*_PARTITION, "from_offset", name=op.f("pk_offset_gaps")),
+    )
+
+
+def _create_dead_letters() -> None:
+    op.create_table(
         "dead_letters",
-        sa.Column("id", sa.UUID(), nullable=False),
-        sa.Column("group_id", sa.String(length=255), nullable=False),
-        sa.Column("topic", sa.String(length=249), nullable=False),
-        sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("offset", sa.BigInteger(), nullable=False),
-        sa.Column("stage", sa.String(length=20), nullable=False),
-        sa.Column("code", sa.String(length=64), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("key", sa.LargeBinary(), nullable=True),
-        sa.Column("value", sa.LargeBinary(), nullable=True),
-        sa.Column(
-            "headers",
-            postgresql.JSONB(),
-            server_default=sa.text("'[]'::jsonb"),
-            nullable=False,
-        ),
-        sa.Column("message_time", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "status",
-            sa.String(length=20),
-            server_default=sa.text("'open'"),
-            nullable=False,
-        ),
-        sa.Column("execution_id", sa.BigInteger(), nullable=True),
-        sa.Column("redrive_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("edited_payload", sa.LargeBinary(), nullable=True),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("jobu_now()"),
-            nullable=False,
-        ),
+        required("id", sa.UUID()),
+        required("group_id", sa.String(255)),
+        required("topic", sa.String(249)),
+        required("generation", sa.Integer()),
+        required("partition", sa.Integer()),
+        required("offset", sa.BigInteger()),
+        required("stage", sa.String(20)),
+        required("code", sa.String(64)),
+        required("message", sa.Text()),
+        optional("key", sa.LargeBinary()),
+        optional("value", sa.LargeBinary()),
+        document("headers", "[]"),
+        instant("message_time"),
+        defaulted("status", sa.String(20), "'open'"),
+        optional("execution_id", sa.BigInteger()),
+        number("redrive_count", 0),
+        optional("edited_payload", sa.LargeBinary()),
+        stamped("created_at"),
         sa.CheckConstraint(
             "stage IN ('decode', 'validate', 'resolve', 'insert')",
             name=op.f("ck_dead_letters_stage"),
@@ -462,19 +282,74 @@ def _create_tables() -> None:
             ondelete="SET NULL",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
-        sa.UniqueConstraint(
-            "group_id",
-            "topic",
-            "generation",
-            "partition",
-            "offset",
-            name="uq_dead_letters_coordinates",
-        ),
+        sa.UniqueConstraint(*_PARTITION, "offset", name="uq_dead_letters_coordinates"),
     )
     op.create_index(
         "ix_dead_letters_open",
         "dead_letters",
         [sa.literal_column("created_at DESC")],
-        unique=False,
         postgresql_where=sa.text("status = 'open'"),
+    )
+
+
+def _create_dispatch_skips() -> None:
+    op.create_table(
+        "dispatch_skips",
+        required("job_id", sa.BigInteger()),
+        required("scheduled_time", sa.DateTime(timezone=True)),
+        instant("until"),
+        number("count", 1),
+        required("reason", sa.String(32)),
+        optional("detail", sa.Text()),
+        required("revision", sa.Integer()),
+        stamped("decided_at"),
+        sa.CheckConstraint(
+            "reason IN ('overlap', 'misfired', 'coalesced', 'disabled',"
+            " 'gap', 'handler_unknown', 'invalid')",
+            name=op.f("ck_dispatch_skips_reason"),
+        ),
+        sa.CheckConstraint("count > 0", name=op.f("ck_dispatch_skips_count")),
+        sa.ForeignKeyConstraint(
+            ["job_id"],
+            ["cron_jobs.id"],
+            name=op.f("fk_dispatch_skips_job_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("job_id", "scheduled_time", name=op.f("pk_dispatch_skips")),
+    )
+
+
+def _create_workers() -> None:
+    op.create_table(
+        "workers",
+        required("id", sa.String(255)),
+        required("host", sa.String(255)),
+        required("main_pid", sa.Integer()),
+        required("slots", sa.Integer()),
+        required("code_version", sa.String(64)),
+        defaulted("draining", sa.Boolean(), "false"),
+        stamped("started_at"),
+        stamped("heartbeat_at"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+
+
+def _create_records() -> None:
+    op.create_table(
+        "jobu_meta",
+        required("key", sa.String(64)),
+        required("value", sa.Text()),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_jobu_meta")),
+    )
+    op.create_table(
+        "audit_log",
+        identity(),
+        required("who", sa.Text()),
+        required("what", sa.String(64)),
+        required("subject", sa.Text()),
+        optional("before", JSONB()),
+        optional("after", JSONB()),
+        stamped("at"),
+        optional("why", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
