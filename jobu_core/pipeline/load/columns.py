@@ -1,0 +1,166 @@
+"""The target's columns, and whether a file's columns can go into them.
+
+Everything is compared before the first byte is sent; what differs is told at
+once, not one column per attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, LiteralString
+
+import pyarrow as pa
+from psycopg.rows import class_row
+
+from jobu_core.config.sources import suggest
+from jobu_core.errors import DataError, InvalidParams, SchemaMismatch
+from jobu_core.pipeline.load.identifiers import checked
+from jobu_core.pipeline.load.wire import TargetType, encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+    from jobu_core.pipeline.load.wire import Encode
+
+_COLUMNS: Final[LiteralString] = """
+WITH RECURSIVE typed AS (
+    SELECT a.attnum, a.atttypid AS type_id, a.atttypmod AS modifier, a.attnotnull AS required
+    FROM pg_attribute AS a
+    WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT d.attnum, t.typbasetype, t.typtypmod, d.required OR t.typnotnull
+    FROM typed AS d JOIN pg_type AS t ON t.oid = d.type_id
+    WHERE t.typtype = 'd'
+)
+SELECT a.attname AS name,
+       format_type(a.atttypid, a.atttypmod) AS shown,
+       t.typname AS type_name,
+       d.modifier,
+       t.typtype = 'e' AS is_enum,
+       t.typnamespace = 'pg_catalog'::regnamespace AS is_stock,
+       d.required,
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       a.attidentity = 'a' AS always_identity,
+       a.attgenerated <> '' AS generated
+FROM pg_attribute AS a
+JOIN typed AS d ON d.attnum = a.attnum
+JOIN pg_type AS t ON t.oid = d.type_id
+WHERE a.attrelid = %(table)s AND t.typtype <> 'd'
+ORDER BY a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    """One column of the target table."""
+
+    name: str
+    shown: str
+    """Its type as ``\\d`` prints it."""
+    type_name: str
+    modifier: int
+    is_enum: bool
+    is_stock: bool
+    required: bool
+    """NOT NULL, of the column or of its domain."""
+    has_default: bool
+    always_identity: bool
+    generated: bool
+
+    @property
+    def type(self) -> TargetType:
+        """The type as the wire sees it."""
+        return TargetType(self.type_name, self.modifier, self.is_enum, self.is_stock)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """A column that will be sent: its name, its type there, how values are written."""
+
+    name: str
+    shown: str
+    encode: Encode
+
+
+def read_columns(connection: psycopg.Connection, table: int) -> tuple[TargetColumn, ...]:
+    """Return the columns of the table with oid ``table``, in order."""
+    with connection.cursor(row_factory=class_row(TargetColumn)) as cursor:
+        return tuple(cursor.execute(_COLUMNS, {"table": table}).fetchall())
+
+
+def plan_columns(
+    schema: pa.Schema,
+    nulls: Mapping[str, int],
+    target: Sequence[TargetColumn],
+    *,
+    table: str,
+) -> tuple[ColumnPlan, ...]:
+    """Match the file's columns with the table's by name.
+
+    ``nulls`` counts the nulls of each column as far as known. Raises one
+    SchemaMismatch that lists every difference.
+    """
+    by_name = {column.name: column for column in target}
+    plans: list[ColumnPlan] = []
+    differences: list[str] = []
+    for field in schema:
+        column = by_name.get(field.name)
+        if column is None:
+            differences.append(_extra(field.name, by_name))
+            continue
+        encode = encoder(field.type, column.type)
+        differences += _against(field, column, nulls.get(field.name, 0), encode)
+        if encode is not None:
+            plans.append(ColumnPlan(field.name, column.shown, encode))
+    differences += [
+        f"{column.name!r} of the table is not in the file"
+        for column in target
+        if column.name not in schema.names and not column.has_default and not column.generated
+    ]
+    if not schema.names:
+        differences.append("the file has no columns")
+    if differences:
+        raise SchemaMismatch(f"{table}: " + "; ".join(differences))
+    return tuple(plans)
+
+
+def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.RecordBatch:
+    """Return the batch as the wire wants it; raises DataError naming the column."""
+    arrays = []
+    for plan in plans:
+        try:
+            arrays.append(plan.encode(batch.column(plan.name)))
+        except DataError as error:
+            raise DataError(f"column {plan.name!r}: {error}") from error
+    return pa.record_batch(arrays, names=[plan.name for plan in plans])
+
+
+def _extra(name: str, known: Mapping[str, TargetColumn]) -> str:
+    try:
+        checked(name)
+    except InvalidParams as error:
+        return f"{name!r} cannot be a column: {error}"
+    return f"{name!r} of the file is not in the table{suggest(name, known)}"
+
+
+def _against(
+    field: pa.Field[pa.DataType],
+    column: TargetColumn,
+    nulls: int,
+    encode: Encode | None,
+) -> list[str]:
+    found = []
+    if column.generated:
+        found.append(f"{field.name!r} is a generated column and cannot be given")
+    if column.always_identity:
+        found.append(f"{field.name!r} is GENERATED ALWAYS AS IDENTITY and cannot be given")
+    if encode is None:
+        found.append(
+            f"{field.name!r} is {field.type} in the file and {column.shown} in the table, "
+            "which cannot hold it exactly"
+        )
+    if column.required and nulls:
+        found.append(f"{field.name!r} has {nulls} nulls in the file and is NOT NULL in the table")
+    return found

@@ -1,0 +1,258 @@
+"""Which Arrow type may go into which column type, and how its values are written.
+
+Rows travel as CSV text that the server parses and range-checks. What text alone
+would change without a word (a decimal's scale, nanoseconds, trailing blanks) is
+cast and checked here first. A pair that is not listed is refused: there is no
+"try it and see".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from jobu_core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Values = pa.Array[Any]
+    Encode = Callable[[Values], Values]
+    """Values of a column → values that ``to_csv`` writes exactly; raises DataError."""
+
+_MICROSECONDS: Final = 6
+_VARLENA_HEADER: Final = 4
+_MAX_DECIMAL128: Final = 38
+_MAX_DECIMAL256: Final = 76
+_NO_LIMIT: Final = -1
+_CSV: Final = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetType:
+    """A column's type in PostgreSQL, domains resolved to what they are made of."""
+
+    name: str
+    """``typname``: int8, text, numeric, …"""
+    modifier: int = _NO_LIMIT
+    """``atttypmod``: length, precision and scale."""
+    is_enum: bool = False
+    is_stock: bool = True
+    """Whether the type lives in pg_catalog."""
+
+
+def encoder(source: pa.DataType, target: TargetType) -> Encode | None:
+    """Return how values of ``source`` are written for ``target``; None = refused."""
+    if isinstance(source, pa.DictionaryType):
+        inner, plain = encoder(source.value_type, target), _cast(source.value_type)
+        return None if inner is None else lambda values: inner(plain(values))
+    if pa.types.is_null(source):
+        return _plain
+    for belongs, into in _PAIRS:
+        if belongs(source):
+            found = into.get(_key(target))
+            return None if found is None else found(source, target)
+    return None
+
+
+def to_csv(batch: pa.RecordBatch) -> memoryview:
+    """Return encoded rows as CSV without header: null is unquoted and empty."""
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(batch, sink, _CSV)
+    return memoryview(sink.getvalue())
+
+
+def _key(target: TargetType) -> str:
+    if target.is_enum:
+        return "enum"
+    if target.is_stock or target.name == "citext":
+        return target.name
+    return f"{target.name} of a user's own making"
+
+
+def _plain(values: Values) -> Values:
+    return values
+
+
+def _as_is(_source: pa.DataType, _target: TargetType) -> Encode:
+    return _plain
+
+
+def _cast(to: pa.DataType) -> Encode:
+    def encode(values: Values) -> Values:
+        try:
+            return values.cast(to, safe=True)
+        except pa.ArrowInvalid:
+            raise DataError(f"a value of {values.type} does not fit {to} without loss") from None
+
+    return encode
+
+
+def _widened(to: pa.DataType) -> Callable[[pa.DataType, TargetType], Encode]:
+    return lambda _source, _target: _cast(to)
+
+
+def _integer_as_numeric(_source: pa.DataType, target: TargetType) -> Encode | None:
+    _, scale = _precision_and_scale(target)
+    return _plain if scale is None or scale >= 0 else None
+
+
+def _decimal(source: pa.DataType, target: TargetType) -> Encode | None:
+    """Let the server check the digits before the point; it would round those after."""
+    assert isinstance(source, (pa.Decimal128Type, pa.Decimal256Type))  # noqa: S101 - narrows a type
+    _, scale = _precision_and_scale(target)
+    if scale is None or source.scale <= scale:
+        return _plain
+    if source.precision <= _MAX_DECIMAL128:
+        return _cast(pa.decimal128(_MAX_DECIMAL128, scale))
+    return _cast(pa.decimal256(_MAX_DECIMAL256, scale))
+
+
+def _precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
+    if target.modifier == _NO_LIMIT:
+        return None, None
+    packed = target.modifier - _VARLENA_HEADER
+    return (packed >> 16) & 0xFFFF, ((packed & 0x7FF) ^ 1024) - 1024
+
+
+def _bounded_text(_source: pa.DataType, target: TargetType) -> Encode:
+    """Refuse longer text here: the server cuts blanks beyond the limit in silence."""
+    if target.modifier == _NO_LIMIT:
+        return _plain
+    limit = target.modifier - _VARLENA_HEADER
+
+    def encode(values: Values) -> Values:
+        longest = pc.max(pc.call_function("utf8_length", [values])).as_py()
+        if longest is not None and longest > limit:
+            raise DataError(f"a text has {longest} characters; the column takes {limit}")
+        return values
+
+    return encode
+
+
+def _timestamp(source: pa.DataType, target: TargetType) -> Encode | None:
+    assert isinstance(source, pa.TimestampType)  # noqa: S101 - narrows a type
+    if target.modifier not in {_NO_LIMIT, _MICROSECONDS}:
+        return None
+    if (source.tz is not None) != (target.name == "timestamptz"):
+        return None
+    return _cast(pa.timestamp("us", tz=None if source.tz is None else "UTC"))
+
+
+def _time(_source: pa.DataType, target: TargetType) -> Encode | None:
+    return _cast(pa.time64("us")) if target.modifier in {_NO_LIMIT, _MICROSECONDS} else None
+
+
+def _interval(_source: pa.DataType, target: TargetType) -> Encode | None:
+    if target.modifier != _NO_LIMIT:
+        return None
+    exact = _cast(pa.duration("us"))
+
+    def encode(values: Values) -> Values:
+        counted = exact(values).cast(pa.int64()).cast(pa.string()).to_pylist()
+        return pa.array(
+            [None if count is None else f"{count} microseconds" for count in counted],
+            pa.string(),
+        )
+
+    return encode
+
+
+def _bytes(_source: pa.DataType, _target: TargetType) -> Encode:
+    def encode(values: Values) -> Values:
+        return pa.array(
+            [None if value is None else f"\\x{value.hex()}" for value in values.to_pylist()],
+            pa.string(),
+        )
+
+    return encode
+
+
+def _json(source: pa.DataType, _target: TargetType) -> Encode | None:
+    if not _fits_json(source):
+        return None
+
+    def encode(values: Values) -> Values:
+        try:
+            return pa.array(
+                [
+                    None if value is None else json.dumps(value, allow_nan=False)
+                    for value in values.to_pylist()
+                ],
+                pa.string(),
+            )
+        except ValueError:
+            raise DataError("a list or object holds NaN or infinity, which JSON has not") from None
+
+    return encode
+
+
+def _fits_json(source: pa.DataType) -> bool:
+    if pa.types.is_struct(source):
+        return all(_fits_json(source.field(at).type) for at in range(source.num_fields))
+    if isinstance(source, (pa.ListType, pa.LargeListType)):
+        return _fits_json(source.value_type)
+    return bool(
+        pa.types.is_integer(source)
+        or pa.types.is_float64(source)
+        or pa.types.is_boolean(source)
+        or pa.types.is_null(source)
+        or _is_text(source),
+    )
+
+
+def _is_text(source: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(source)
+        or pa.types.is_large_string(source)
+        or pa.types.is_string_view(source)
+    )
+
+
+def _is_bytes(source: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(source)
+        or pa.types.is_large_binary(source)
+        or pa.types.is_fixed_size_binary(source)
+    )
+
+
+def _is_nested(source: pa.DataType) -> bool:
+    return pa.types.is_struct(source) or pa.types.is_list(source) or pa.types.is_large_list(source)
+
+
+_PAIRS: Final[tuple[tuple[Callable[[pa.DataType], bool], Mapping[str, Any]], ...]] = (
+    (
+        pa.types.is_integer,
+        {"int2": _as_is, "int4": _as_is, "int8": _as_is, "numeric": _integer_as_numeric},
+    ),
+    (pa.types.is_float64, {"float8": _as_is}),
+    (pa.types.is_float32, {"float4": _as_is, "float8": _widened(pa.float64())}),
+    (pa.types.is_decimal, {"numeric": _decimal}),
+    (pa.types.is_boolean, {"bool": _as_is}),
+    (
+        _is_text,
+        {
+            "text": _as_is,
+            "varchar": _bounded_text,
+            "bpchar": _bounded_text,
+            "citext": _as_is,
+            "json": _as_is,
+            "jsonb": _as_is,
+            "uuid": _as_is,
+            "enum": _as_is,
+        },
+    ),
+    (pa.types.is_date, {"date": _widened(pa.date32())}),
+    (pa.types.is_timestamp, {"timestamp": _timestamp, "timestamptz": _timestamp}),
+    (pa.types.is_time, {"time": _time}),
+    (pa.types.is_duration, {"interval": _interval}),
+    (_is_bytes, {"bytea": _bytes}),
+    (_is_nested, {"json": _json, "jsonb": _json}),
+)
+"""Arrow family → column type → encoder. The only pairs that are loaded."""
