@@ -19,7 +19,6 @@ from jobu_core.store.executions import to_execution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     import sqlalchemy as sa
@@ -221,9 +220,3 @@ def _lost(fence: Fence) -> FenceLost:
         f"execution {fence.execution_id}, attempt {fence.attempt}: another launch owns the row",
     )
 
-
-def next_due(connection: sa.Connection) -> datetime | None:
-    """Return when the next waiting row becomes due, or None."""
-    return connection.execute(
-        text("SELECT min(next_attempt_at) FROM job_executions WHERE status = 'PENDING'"),
-    ).scalar_one()

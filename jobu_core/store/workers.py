@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 import sqlalchemy as sa
 
 from jobu_core.models import Worker
+from jobu_core.store.engine import as_dict
 from jobu_core.store.schema import workers
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def forget_dead(connection: sa.Connection, *, older_than_seconds: float) -> int:
 def list_workers(connection: sa.Connection) -> list[Worker]:
     """Return every known worker, the most recently heard of first."""
     found = connection.execute(sa.select(workers).order_by(workers.c.heartbeat_at.desc()))
-    return [Worker(**_values(row._mapping)) for row in found]
+    return [Worker(**as_dict(row)) for row in found]
 
 
 def live_versions(connection: sa.Connection, *, lease_seconds: float) -> Mapping[str, int]:
@@ -96,6 +97,3 @@ def published_code_version(connection: sa.Connection) -> str | None:
     """Return the code version that launches are made for, or None before the first."""
     return connection.execute(sa.text(_NEWEST_VERSION)).scalar_one_or_none()
 
-
-def _values(mapping: Mapping[str, object]) -> dict[str, object]:
-    return dict(mapping)

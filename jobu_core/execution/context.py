@@ -1,0 +1,71 @@
+"""Builds the HandlerContext of an attempt: progress, lease and output wired to its row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from jobu_core.handlers.base import HandlerContext
+from jobu_core.store import transitions
+from jobu_core.store.engine import transaction
+from jobu_core.store.executions import get_execution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from jobu_core.execution.run import Attempt
+    from jobu_core.execution.runtime import ExecutionRuntime, Sink
+    from jobu_core.models import Execution
+
+
+def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
+    """Return what the handler of ``attempt`` is given."""
+    runtime, execution = attempt.runtime, attempt.execution
+
+    def progress(values: Mapping[str, Any]) -> None:
+        with transaction(runtime.engine) as connection:
+            transitions.write_progress(connection, attempt.fence, values)
+
+    def check_lease() -> None:
+        attempt.read_lease()
+
+    return HandlerContext(
+        execution_id=execution.id,
+        root_execution_id=execution.root_id,
+        attempt=execution.attempt,
+        params=execution.params,
+        logger=structlog.get_logger("jobu.handler").bind(
+            execution_id=execution.id,
+            attempt=execution.attempt,
+            handler=execution.handler_name,
+        ),
+        deadline=execution.deadline_at,
+        scheduled_time=execution.scheduled_time,
+        interval_start=execution.interval_start,
+        interval_end=execution.interval_end,
+        effective_time=_effective_time(runtime, execution),
+        progress=progress,
+        check_lease=check_lease,
+        emit=sink.emit,
+        databases=runtime.databases,
+        paths=runtime.paths,
+        datasets=runtime.registry.datasets,
+        models=runtime.registry.models,
+        work_dir=runtime.work_dir(execution.id, execution.attempt),
+        installation=runtime.installation,
+        free_tables=runtime.registry.free_tables,
+    )
+
+
+def _effective_time(runtime: ExecutionRuntime, execution: Execution) -> datetime:
+    """Return scheduled_time, else the message's time, else created_at of the root."""
+    if execution.scheduled_time is not None:
+        return execution.scheduled_time
+    if execution.message_time is not None:
+        return execution.message_time
+    if execution.root_execution_id is None:
+        return execution.created_at
+    with transaction(runtime.engine) as connection:
+        return get_execution(connection, execution.root_execution_id).created_at

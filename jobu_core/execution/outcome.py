@@ -1,0 +1,114 @@
+"""What an attempt's end means for its row: the one table from exception to status."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jobu_core.errors import DataError, InvalidInput, JobuError, TargetBusy
+from jobu_core.execution.interrupts import Stopped
+from jobu_core.handlers.base import Cancel, Retry
+from jobu_core.models import Status
+from jobu_core.store import transitions
+from jobu_core.store.transitions import Problem
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from jobu_core.execution.retry import Backoff
+    from jobu_core.models import Execution, Fence
+
+_FAILING_ROW: Final = re.compile(r"Failing row contains \(.*?\)\.?", re.DOTALL)
+_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where the row goes, and why."""
+
+    status: Status
+    """PENDING for another attempt, or the final status."""
+    reason: str | None = None
+    after_seconds: float = 0.0
+    counted: bool = True
+    problem: Problem | None = None
+
+    def write(self, connection: sa.Connection, fence: Fence, result: Any) -> Status:  # noqa: ANN401 - a handler's own result
+        """Write it, fenced; return the status the row has now (a cancel wins over a retry)."""
+        if self.status is not Status.PENDING:
+            transitions.finish(
+                connection,
+                fence,
+                self.status,
+                result=result if self.status is Status.SUCCESS else None,
+                reason=self.reason or _reason_of(result),
+                problem=self.problem,
+            )
+            return self.status
+        return transitions.return_to_pending(
+            connection,
+            fence,
+            after_seconds=self.after_seconds,
+            reason=self.reason or "retry",
+            problem=self.problem,
+            counted=self.counted,
+        )
+
+    def sentence(self, execution: Execution, status: Status) -> str:
+        """Say it for the run's log."""
+        head = f"execution {execution.id} ({execution.handler_name}), attempt {execution.attempt}"
+        tried = f"{execution.attempt} of {execution.max_attempts}"
+        why = f": {self.problem.type}: {self.problem.message}" if self.problem else ""
+        if status is Status.PENDING:
+            wait = f"{self.after_seconds:.0f} s"
+            return f"{head} did not succeed ({tried}), runs again in {wait}{why}"
+        return f"{head}: {status}{why}"
+
+
+def _reason_of(result: object) -> str | None:
+    """Let a SUCCESS that changed nothing say so: a handler's result may hold ``reason``."""
+    reason = result.get("reason") if isinstance(result, dict) else None
+    return reason[:64] if isinstance(reason, str) else None
+
+
+def decide(error: BaseException | None, execution: Execution, backoff: Backoff) -> Decision:
+    """Return what happens to ``execution`` after ``error`` (None: it succeeded)."""
+    if error is None:
+        return Decision(Status.SUCCESS)
+    if isinstance(error, Cancel):
+        return Decision(Status.CANCELED, "handler", problem=Problem("Cancel", redact(error.reason)))
+    if isinstance(error, Stopped) and error.lease.cancel_requested:
+        return Decision(Status.CANCELED, "canceled")
+    problem = Problem(_type_of(error), redact(str(error)))
+    wait = backoff.after_attempt(execution.retry_backoff_seconds, execution.attempt)
+    if isinstance(error, TargetBusy):
+        return Decision(Status.PENDING, error.code, max(1.0, wait), counted=False, problem=problem)
+    if isinstance(error, DataError | InvalidInput):
+        return Decision(Status.FAILED, error.code, problem=problem)
+    final = Status.TIMEOUT if isinstance(error, Stopped) else Status.FAILED
+    reason = _reason_for(error)
+    if execution.attempt >= execution.max_attempts:
+        return Decision(final, reason, problem=problem)
+    if isinstance(error, Retry) and error.after is not None:
+        wait = max(0.0, error.after)
+    return Decision(Status.PENDING, reason, wait, problem=problem)
+
+
+def _reason_for(error: BaseException) -> str:
+    if isinstance(error, Stopped):
+        return "timeout"
+    if isinstance(error, Retry):
+        return "retry"
+    return error.code if isinstance(error, JobuError) else "handler_error"
+
+
+def _type_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def redact(message: str) -> str:
+    """Take row values the server repeats, and passwords in URLs, out of a message."""
+    message = _FAILING_ROW.sub("Failing row is not shown.", message)
+    return _PASSWORD.sub(r"\g<head>:***@", message)
