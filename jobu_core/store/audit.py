@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from jobu_core.store.schema import audit_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import sqlalchemy as sa
 
 
 def record(
@@ -32,8 +32,8 @@ def record(
             who=who,
             what=what,
             subject=subject,
-            before=dict(before) if before is not None else None,
-            after=dict(after) if after is not None else None,
+            before=sa.null() if before is None else dict(before),
+            after=sa.null() if after is None else dict(after),
             why=why,
         ),
     )
