@@ -1,0 +1,15 @@
+"""How a command reaches the job store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobu_core.services.runtime import Runtime, open_runtime
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def open_store(*, kafka: bool = False) -> AbstractContextManager[Runtime]:
+    """Open the project's runtime for one command; ``kafka`` also needs the broker."""
+    return open_runtime(application_name="jobu-cli", kafka=kafka)
