@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fix_kafka", "tests.fix_load", "tests.fix_postgres", "tests.fix_store_time"]
+pytest_plugins = [
+    "tests.fix_kafka",
+    "tests.fix_load",
+    "tests.fix_postgres",
+    "tests.fix_runs",
+    "tests.fix_store_time",
+]
