@@ -79,8 +79,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - idem
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - idem
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the files."""
         return env_settings, init_settings
