@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,28 @@ def test_concurrent_claims_never_launch_a_row_twice(jobs: Jobs) -> None:
     assert len(claimed) == len(set(claimed)) == 20
     assert set(claimed) < ids
     assert jobs.count("QUEUED") == 20
+
+
+def test_a_claim_waits_for_the_claim_before_it(jobs: Jobs) -> None:
+    """The second launcher counts what the first one launched, although both began at once."""
+    jobs.worker(slots=2)
+    ids = [jobs.add() for _ in range(6)]
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(jobs.engine) as first:
+            launches.lock_launching(first)
+            first_batches = launches.claim(first, handlers=["echo"], most=3)
+            second = pool.submit(jobs.claimed_ids)
+            _wait_for_waiting_launcher(jobs)
+        assert second.result(timeout=10) == [ids[3]]
+    assert [batch.execution_ids[0] for batch in first_batches] == ids[:3]
+
+
+def _wait_for_waiting_launcher(jobs: Jobs) -> None:
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    deadline = time.monotonic() + 10
+    with jobs.engine.connect() as connection:
+        while connection.scalar(waiting) == 0:
+            assert time.monotonic() < deadline, "no launcher waits for the launch lock"
 
 
 def test_serial_key_lets_only_the_oldest_start(jobs: Jobs) -> None:
