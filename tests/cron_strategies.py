@@ -141,7 +141,8 @@ def windows(draw: st.DrawFn, days: int = 3) -> tuple[ZoneInfo, datetime, datetim
     zone = draw(zones())
     year = draw(st.integers(2005, 2036))
     changes = clock_changes(zone.key, year)
-    if changes and draw(st.booleans()):
+    around_a_change: bool = draw(st.booleans())
+    if changes and around_a_change:
         start = draw(st.sampled_from(changes)) - timedelta(days=1)
     else:
         start = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=draw(st.integers(0, 364)))

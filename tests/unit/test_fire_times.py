@@ -177,7 +177,7 @@ def test_counting_ten_years_of_minutes_visits_none_of_them() -> None:
 
 @pytest.mark.parametrize("policy", [DstPolicy.SKIP, DstPolicy.BOTH])
 def test_other_dst_policies_are_refused_not_ignored(policy: DstPolicy) -> None:
-    """skip and both belong to a later version and say so."""
+    """Policies skip and both belong to a later version and say so."""
     with pytest.raises(NotAvailableYet, match="is not available yet"):
         validate("0 2 * * *", "UTC", policy)
 

@@ -106,7 +106,10 @@ class Calendar:
         return total
 
     def has_day(self, day: date) -> bool:
-        """Say whether the day fields match; both set means either, as in classic cron."""
+        """Say whether the day fields match; both set means either, as in classic cron.
+
+        Set is a field that is not a bare ``*`` or ``?``; ``*/2`` is set.
+        """
         if self.day_is_set and self.weekday_is_set:
             return self._day_of_month_matches(day) or self._weekday_matches(day)
         if self.day_is_set:

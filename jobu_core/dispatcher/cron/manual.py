@@ -19,15 +19,26 @@ if TYPE_CHECKING:
     from jobu_core.dispatcher.catalog import HandlerCatalog
 
 
-def run_now(engine: sa.Engine, catalog: HandlerCatalog, reference: str, *, who: str) -> int:
+def run_now(
+    engine: sa.Engine,
+    catalog: HandlerCatalog,
+    reference: str,
+    *,
+    who: str,
+    handler_name: str | None = None,
+) -> int:
     """Make a manual execution of the job with that name or id; return its id.
 
     Its scheduled time is now and its interval reaches back to the last fire time.
     It waits behind an active execution unless the job's overlap policy is allow.
-    Raises NotFound, UnknownHandler, InvalidParams, or InvalidCron.
+    ``handler_name``: refuse a job of another handler (a Dagster job runs one only).
+    Raises NotFound, UnknownHandler, InvalidParams, InvalidCron, or Conflict.
     """
     with transaction(engine) as connection:
         job = store.find_job(connection, reference, lock=True)
+        if handler_name is not None and job.handler_name != handler_name:
+            msg = f"cron job {job.name!r} runs handler {job.handler_name}, not {handler_name}"
+            raise Conflict(msg)
         now = store.read_now(connection)
         times = usable_times(job)
         run = Run(now, times.previous(now))
