@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -77,6 +77,16 @@ def with_search_path(url: str, schema: str) -> str:
     options = " ".join([*kept, f"-c search_path={schema}"])
     changed = parsed.update_query_dict({"options": options})
     return _libpq(changed.render_as_string(hide_password=False))
+
+
+def without_password(url: str) -> str:
+    """Return a database's or broker's URL as it may be shown."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
 
 
 def _libpq(rendered: str) -> str:

@@ -45,13 +45,29 @@ def running(layout: Layout) -> list[Foreground]:
         if _is_alive(found):
             alive.append(found)
         else:
-            path.unlink(missing_ok=True)
+            for left in path.parent.glob(f"{path.stem}.*"):
+                left.unlink(missing_ok=True)
     return alive
 
 
 def runs(layout: Layout, part: str) -> bool:
     """Say whether a living foreground process runs ``part``."""
     return any(part in each.parts for each in running(layout))
+
+
+def mark(layout: Layout, pid: int) -> str:
+    """Return the address by which the children of a foreground process are known."""
+    return f"{_mark_prefix(layout)}{pid}"
+
+
+def is_orphan_of(layout: Layout, address: str) -> bool:
+    """Say whether ``address`` marks a child of a foreground process that is dead."""
+    pid = address.removeprefix(_mark_prefix(layout))
+    return pid.isdigit() and not any(each.pid == int(pid) for each in running(layout))
+
+
+def _mark_prefix(layout: Layout) -> str:
+    return f"unix://{layout.foreground}/"
 
 
 def _is_alive(found: Foreground) -> bool:

@@ -1,8 +1,8 @@
 """Processes of this project's stack that outlived their supervisord, and their end.
 
-Supervisord marks every child with its own address in the environment; children of
-children inherit the mark. PostgreSQL overwrites its environment and is found by
-its pid file instead.
+Supervisord marks every child with its own address in the environment, and children
+of children inherit the mark; ``main.py`` marks its children too. PostgreSQL
+overwrites its environment and is found by its pid file instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from jobu_core.services import postgres
+from jobu_core.services import foreground, postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,9 +71,10 @@ def _is_marked(process: psutil.Process, layout: Layout, name: str | None) -> boo
         environment = process.environ()
     except (OSError, psutil.Error):
         return False
-    if environment.get("SUPERVISOR_SERVER_URL") != layout.supervisor_url:
-        return False
-    return name is None or environment.get("SUPERVISOR_PROCESS_NAME") == name
+    supervisor = environment.get("SUPERVISOR_SERVER_URL", "")
+    if supervisor == layout.supervisor_url:
+        return name in {None, environment.get("SUPERVISOR_PROCESS_NAME")}
+    return name is None and foreground.is_orphan_of(layout, supervisor)
 
 
 def _by_pid(pid: int | None) -> list[psutil.Process]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from jobu_core.services.layout import Layout
 
+STDOUT: Final = "/dev/fd/1"
 _RPC_SECONDS: Final = 30.0
 _START_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.02
@@ -105,14 +106,25 @@ def render(layout: Layout, programs: Iterable[Program]) -> str:
     return "\n".join([head, *bodies])
 
 
-def program_section(program: Program, *, log: str, autostart: bool = False) -> str:
-    """Return one ``[program:…]`` section; ``log`` ``/dev/fd/1`` = supervisord's own output."""
-    rotation = (0, 0) if log == "/dev/fd/1" else (10 * 1024 * 1024, 3)
+def program_section(
+    program: Program,
+    *,
+    log: str,
+    autostart: bool = False,
+    mark: str = "AUTO",
+) -> str:
+    """Return one ``[program:…]`` section.
+
+    ``log`` may be STDOUT, supervisord's own output. ``mark`` is what children see as
+    their supervisor's address.
+    """
+    rotation = (0, 0) if log == STDOUT else (10 * 1024 * 1024, 3)
     lines = [
         f"[program:{program.name}]",
         f"command = {_value(shlex.join(program.command))}",
         f"directory = {_value(program.directory)}",
         f"environment = {environment_value(program.environment)}",
+        f"serverurl = {_value(mark)}",
         f"priority = {program.priority}",
         f"autostart = {str(autostart).lower()}",
         "autorestart = true",

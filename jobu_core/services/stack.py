@@ -1,0 +1,248 @@
+"""The whole background stack: up, down, status."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from jobu_core.errors import PortTaken, ServiceError
+from jobu_core.services import foreground, programs
+from jobu_core.services.endpoints import endpoints, without_password
+from jobu_core.services.ensure import (
+    ensure_kafka,
+    ensure_valkey,
+    log_tail,
+    running_supervisord,
+    shown,
+    start_program,
+)
+from jobu_core.services.health import ask_dagster, socket_answers, web_address, worker_beats
+from jobu_core.services.layout import Layout, layout_of
+from jobu_core.services.orphans import end, stack_processes, supervisord_pid
+from jobu_core.services.ports import can_bind
+from jobu_core.services.runtime import open_runtime
+from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobu_core.config import Settings
+    from jobu_core.services.endpoints import Endpoints
+
+    Say = Callable[[str], None]
+
+CARRIERS: Final = (programs.CODE_SERVER, programs.DAEMON, programs.WEB_SERVER)
+"""Dagster's own processes."""
+
+_UP_SECONDS: Final = 180.0
+_DOWN_SECONDS: Final = 40.0
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStatus:
+    """One line of ``jobu status``."""
+
+    program: str
+    state: str
+    pid: int | None
+    uptime_seconds: int | None
+    address: str | None
+
+
+def up(settings: Settings, say: Say) -> Endpoints:
+    """Start whatever is not up and wait until everything works; idempotent.
+
+    Raises PortTaken naming the setting, or ServiceError with the end of the log of
+    the program that does not come up.
+    """
+    where = endpoints(settings)
+    layout = layout_of(settings)
+    with layout.locked():
+        _prepare(settings, layout)
+    with open_runtime(settings, application_name="jobu-up", kafka=True) as runtime:
+        ensure_valkey(settings)
+        ensure_kafka(settings)
+        deadline = time.monotonic() + _UP_SECONDS
+        _start(settings, layout, [programs.CODE_SERVER, programs.WORKER])
+        say("jobu: starting Dagster (some seconds)")
+        _await(
+            layout,
+            "code server",
+            programs.CODE_SERVER,
+            lambda: socket_answers(layout.code_server_socket),
+            deadline,
+        )
+        _start(settings, layout, [programs.DAEMON, programs.WEB_SERVER])
+        _await_dagster(settings, layout, deadline)
+        _await(
+            layout,
+            "worker",
+            programs.WORKER,
+            lambda: worker_beats(runtime.engine, settings, _pid(layout, programs.WORKER)),
+            deadline,
+        )
+    return where
+
+
+def down(settings: Settings, say: Say) -> None:
+    """End every process of the stack, whoever started it; keep the data.
+
+    Also works when supervisord itself was killed: its children are found by the
+    mark that it left in their environment.
+    """
+    layout = layout_of(settings)
+    if not layout.state.exists():
+        say("jobu: nothing is running")
+        return
+    with layout.locked():
+        supervisord = Supervisord(layout)
+        had = {each.name for each in supervisord.all() if each.pid}
+        if supervisord.running():
+            _shut_down(layout, supervisord, had)
+        left = stack_processes(layout)
+        end(left)
+        survivors = stack_processes(layout)
+    if survivors:
+        pids = ", ".join(str(each.pid) for each in survivors)
+        raise ServiceError(f"these processes of the stack could not be ended: {pids}")
+    _say_what_ended(layout, had, len(left), say)
+
+
+def status(settings: Settings) -> list[ProgramStatus]:
+    """Return every program of the stack and every ``main.py`` in the foreground."""
+    where = endpoints(settings)
+    layout = layout_of(settings)
+    addresses = {
+        "postgres": without_password(where.database_url),
+        "valkey": without_password(where.broker_url),
+        "kafka": where.kafka_bootstrap,
+        programs.WEB_SERVER: where.dagster_web_url,
+    }
+    known = {each.name: each for each in Supervisord(layout).all()}
+    found = []
+    for program in programs.programs(settings, layout):
+        info = known.get(program.name)
+        found.append(
+            ProgramStatus(
+                program=program.name,
+                state=(info.state if info else ProgramState.STOPPED).value,
+                pid=info.pid if info else None,
+                uptime_seconds=info.uptime_seconds if info else None,
+                address=addresses.get(program.name),
+            ),
+        )
+    for each in foreground.running(layout):
+        parts = " ".join(each.parts)
+        uptime = int(time.time() - each.started)
+        found.append(ProgramStatus(f"main.py {parts}", "FOREGROUND", each.pid, uptime, None))
+    return found
+
+
+def stop_carriers(settings: Settings) -> bool:
+    """Stop the background code server, daemon and web server; True when any ran."""
+    layout = layout_of(settings)
+    supervisord = Supervisord(layout)
+    had = [each.name for each in supervisord.all() if each.name in CARRIERS and each.pid]
+    supervisord.stop(had)
+    return bool(had)
+
+
+def require_web_port(settings: Settings) -> None:
+    """Raise PortTaken when somebody else holds the web server's port."""
+    where = web_address(settings)
+    if not can_bind(where):
+        raise PortTaken(
+            f"port {where.port} is taken by another program:"
+            " change admin.dagster_port (JOBU_ADMIN__DAGSTER_PORT)",
+        )
+
+
+def _prepare(settings: Settings, layout: Layout) -> None:
+    layout.prepare()
+    supervisord = Supervisord(layout)
+    web = supervisord.info(programs.WEB_SERVER)
+    if supervisord.running():
+        programs.prepare_dagster_home(layout)
+        supervisord.apply(render(layout, programs.programs(settings, layout)))
+    else:
+        end(stack_processes(layout))
+        programs.prepare_dagster_home(layout)
+        running_supervisord(settings, layout)
+    if web is None or web.state not in ALIVE:
+        require_web_port(settings)
+
+
+def _start(settings: Settings, layout: Layout, names: list[str]) -> None:
+    with layout.locked():
+        for name in names:
+            start_program(settings, layout, name)
+
+
+def _pid(layout: Layout, name: str) -> int:
+    info = Supervisord(layout).info(name)
+    return (info.pid or 0) if info else 0
+
+
+def _await_dagster(settings: Settings, layout: Layout, deadline: float) -> None:
+    def complete() -> bool:
+        health = ask_dagster(settings)
+        if health is not None and health.load_error is not None:
+            raise ServiceError(f"the code location does not load: {health.load_error.strip()}")
+        return health is not None and health.complete
+
+    _await(layout, "Dagster web server", programs.WEB_SERVER, lambda: _listens(settings), deadline)
+    _await(layout, "Dagster daemon", programs.DAEMON, complete, deadline)
+
+
+def _listens(settings: Settings) -> bool:
+    return ask_dagster(settings) is not None
+
+
+def _await(
+    layout: Layout,
+    title: str,
+    name: str,
+    check: Callable[[], bool],
+    deadline: float,
+) -> None:
+    """Wait for ``check``; give up with the log's end when the program cannot come up."""
+    supervisord = Supervisord(layout)
+    while not check():
+        info = supervisord.info(name)
+        if info is None or info.state is ProgramState.FATAL or time.monotonic() > deadline:
+            raise ServiceError(
+                f"{title} did not come up; the end of"
+                f" {shown(layout, layout.logs / name)}.log:\n{log_tail(layout, name)}",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _shut_down(layout: Layout, supervisord: Supervisord, had: set[str]) -> None:
+    """Stop what uses the services first, side by side, then all the rest."""
+    pid = supervisord_pid(layout)
+    try:
+        users = had & {*CARRIERS, programs.WORKER}
+        supervisord.stop(users)
+        supervisord.stop(had - users)
+        supervisord.shutdown()
+        if pid is not None:
+            psutil.Process(pid).wait(_DOWN_SECONDS)
+    except (ServiceError, OSError, psutil.Error):
+        return  # whoever is left is ended by pid
+
+
+def _say_what_ended(layout: Layout, had: set[str], orphans: int, say: Say) -> None:
+    if not had and not orphans:
+        say("jobu: nothing was running")
+    else:
+        say(f"jobu: stopped {', '.join(sorted(had)) or f'{orphans} left-over processes'}")
+    if "postgres" in had:
+        say(f"jobu: the data stays in {shown(layout, layout.postgres_data)}")
+    if "kafka" in had:
+        say("jobu: the embedded Kafka broker was in memory: its messages are gone")
+    for each in foreground.running(layout):
+        say(f"jobu: main.py {' '.join(each.parts)} (pid {each.pid}) still runs; Ctrl-C ends it")
