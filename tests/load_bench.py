@@ -50,7 +50,13 @@ class Bench:
         pq.write_table(table, path)
         return path
 
-    def request(self, table: pa.Table | Path, target: str = "items", **changes: Any) -> LoadRequest:  # noqa: ANN401 - fields of LoadRequest
+    def request(
+        self,
+        table: pa.Table | Path,
+        target: str = "items",
+        /,
+        **changes: Any,  # noqa: ANN401 - fields of LoadRequest
+    ) -> LoadRequest:
         """Return a request for ``table``; every field can be given another value."""
         path = self.file(table) if isinstance(table, pa.Table) else table
         source = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
@@ -92,7 +92,7 @@ def test_a_concurrent_loader_of_the_same_key_waits_and_gets_no_row(bench: Bench)
     path = bench.file(items(10))
     results: list[Outcome] = []
 
-    def load(**changes: object) -> None:
+    def load(**changes: Any) -> None:  # noqa: ANN401 - fields of LoadRequest
         results.append(load_parquet(bench.request(path, **changes)).outcome)
 
     first = threading.Thread(target=load, kwargs={"check_lease": hold})

@@ -30,6 +30,7 @@ _VARLENA_HEADER: Final = 4
 _MAX_DECIMAL128: Final = 38
 _MAX_DECIMAL256: Final = 76
 _NO_LIMIT: Final = -1
+_NUL: Final = pc.MatchSubstringOptions("\0")
 _CSV: Final = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 
@@ -120,17 +121,32 @@ def _precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
     return (packed >> 16) & 0xFFFF, ((packed & 0x7FF) ^ 1024) - 1024
 
 
-def _bounded_text(_source: pa.DataType, target: TargetType) -> Encode:
+def _text(_source: pa.DataType, _target: TargetType) -> Encode:
+    """Refuse NUL here, where the column is known; the server only knows the line."""
+    as_string = _cast(pa.large_string())
+
+    def encode(values: Values) -> Values:
+        found = as_string(values)
+        if pc.any(pc.call_function("match_substring", [found], _NUL)).as_py():
+            raise DataError("a text holds NUL, which PostgreSQL cannot store")
+        return found
+
+    return encode
+
+
+def _bounded_text(source: pa.DataType, target: TargetType) -> Encode:
     """Refuse longer text here: the server cuts blanks beyond the limit in silence."""
+    checked = _text(source, target)
     if target.modifier == _NO_LIMIT:
-        return _plain
+        return checked
     limit = target.modifier - _VARLENA_HEADER
 
     def encode(values: Values) -> Values:
-        longest = pc.max(pc.call_function("utf8_length", [values])).as_py()
+        found = checked(values)
+        longest = pc.max(pc.call_function("utf8_length", [found])).as_py()
         if longest is not None and longest > limit:
             raise DataError(f"a text has {longest} characters; the column takes {limit}")
-        return values
+        return found
 
     return encode
 
@@ -238,14 +254,14 @@ _PAIRS: Final[tuple[tuple[Callable[[pa.DataType], bool], Mapping[str, Any]], ...
     (
         _is_text,
         {
-            "text": _as_is,
+            "text": _text,
             "varchar": _bounded_text,
             "bpchar": _bounded_text,
-            "citext": _as_is,
-            "json": _as_is,
-            "jsonb": _as_is,
-            "uuid": _as_is,
-            "enum": _as_is,
+            "citext": _text,
+            "json": _text,
+            "jsonb": _text,
+            "uuid": _text,
+            "enum": _text,
         },
     ),
     (pa.types.is_date, {"date": _widened(pa.date32())}),
