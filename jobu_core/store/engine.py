@@ -43,6 +43,7 @@ def open_engine(url: str, *, application_name: str = "jobu", pool_size: int = 5)
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # params and results are the user's, not the log's
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,

@@ -157,7 +157,7 @@ def finish(
     reason: str | None = None,
     problem: Problem | None = None,
 ) -> None:
-    """RUNNING → SUCCESS, FAILED, TIMEOUT or CANCELED; raises FenceLost."""
+    """End an attempt: RUNNING → a final status. Raises FenceLost."""
     values = {
         "status": status.value,
         "reason": reason,
@@ -177,10 +177,10 @@ def return_to_pending(
     problem: Problem | None = None,
     counted: bool = True,
 ) -> Status:
-    """RUNNING → PENDING, due after ``after_seconds``; CANCELED if that was asked for.
+    """Let an attempt run again: RUNNING → PENDING, or CANCELED if that was asked for.
 
-    ``counted=False`` gives the attempt back (planned shutdown, deferral). Returns
-    the status written; raises FenceLost.
+    It becomes due after ``after_seconds``. ``counted=False`` gives the attempt back
+    (planned shutdown, deferral). Returns the status written; raises FenceLost.
     """
     values = {
         "after": after_seconds,
@@ -202,12 +202,32 @@ def _fence(fence: Fence) -> dict[str, Any]:
 def _problem(problem: Problem | None) -> dict[str, str | None]:
     if problem is None:
         return {"error_type": None, "error_message": None}
-    cleaned = problem.message.replace("\x00", "\\0").encode("utf-8", "replace").decode()
-    return {"error_type": problem.type, "error_message": cleaned[:MAX_MESSAGE_CHARS]}
+    message = _storable_text(problem.message)[:MAX_MESSAGE_CHARS]
+    return {"error_type": problem.type, "error_message": message}
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False).replace("\\u0000", "\\\\0")
+    """JSON text that jsonb takes; raises ValueError or TypeError when there is none."""
+    return json.dumps(
+        _storable(json.loads(json.dumps(value, allow_nan=False))),
+        ensure_ascii=False,
+    )
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 - JSON's own shapes
+    """Escape what JSON's strings may hold and PostgreSQL's may not."""
+    if isinstance(value, str):
+        return _storable_text(value)
+    if isinstance(value, dict):
+        return {_storable_text(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
+
+
+def _storable_text(text_: str) -> str:
+    """Write NUL as backslash zero, half a surrogate pair as a question mark."""
+    return text_.replace("\x00", "\\0").encode("utf-8", "replace").decode()
 
 
 def _expect_one(done: sa.CursorResult[Any], fence: Fence) -> None:
@@ -219,4 +239,3 @@ def _lost(fence: Fence) -> FenceLost:
     return FenceLost(
         f"execution {fence.execution_id}, attempt {fence.attempt}: another launch owns the row",
     )
-
