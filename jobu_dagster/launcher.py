@@ -14,6 +14,7 @@ from jobu_core.config import load_settings
 from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.execution.health import RunHealth, run_health
 from jobu_core.services.ensure import ensure_valkey, ensure_worker
+from jobu_dagster import tags
 from jobu_dagster.celery_app import QUEUE, RUN_TASK, make_app
 from jobu_dagster.private import (
     CheckRunHealthResult,
@@ -90,7 +91,8 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
             return False
         self._instance.report_run_canceling(run)
         engine = process().runtime().engine
-        if not request_cancel_of_run(engine, run_id, reason="terminated in Dagster"):
+        token = run.tags.get(tags.LAUNCH) if run.parent_run_id is None else None
+        if not request_cancel_of_run(engine, run_id, token=token, reason="terminated in Dagster"):
             self._instance.report_run_canceled(run, message="No execution of this run was left.")
         return True
 

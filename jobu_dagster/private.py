@@ -23,8 +23,12 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sql import create_engine
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster._serdes.serdes import deserialize_value, serialize_value
+from dagster._serdes import (
+    ConfigurableClass,
+    ConfigurableClassData,
+    deserialize_value,
+    serialize_value,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

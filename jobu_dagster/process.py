@@ -12,16 +12,22 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+
+
 from jobu_core.clock import SystemClock
-from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
-from jobu_core.dispatcher.queue.ingest import Ingest
+
 from jobu_core.dispatcher.reconcile import Reconciler
+from jobu_core.execution.runtime import ExecutionRuntime
+from jobu_core.pipeline.paths import Paths
 from jobu_core.services.ensure import ensure_kafka
-from jobu_core.services.runtime import Runtime, open_runtime
+from jobu_core.services.runtime import Runtime, database_urls, open_runtime
+from jobu_core.store.engine import transaction
+from jobu_core.store.meta import read_installation
 from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+    from jobu_core.dispatcher.queue.ingest import Ingest
 
 
 class Process:
@@ -33,6 +39,7 @@ class Process:
         self._lock = threading.RLock()
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
+        self._execution: ExecutionRuntime | None = None
         self._ingest: Ingest | None = None
         self._reconciler: Reconciler | None = None
 
@@ -44,6 +51,23 @@ class Process:
                     open_runtime(application_name=f"jobu-dagster:{self.pid}"),
                 )
             return self._runtime
+
+    def execution(self) -> ExecutionRuntime:
+        """Return what attempts use: engine, handlers, paths, database URLs."""
+        with self._lock:
+            if self._execution is None:
+                runtime = self.runtime()
+                with transaction(runtime.engine) as connection:
+                    installation = read_installation(connection)
+                self._execution = ExecutionRuntime(
+                    engine=runtime.engine,
+                    settings=runtime.settings,
+                    registry=runtime.registry,
+                    paths=Paths(runtime.settings.handlers.data_roots, runtime.settings.root),
+                    databases=database_urls(runtime.settings),
+                    installation=installation,
+                )
+            return self._execution
 
     def ingest(self) -> Ingest:
         """Return the ingest of the configured topic, its consumer warm."""
@@ -82,7 +106,7 @@ class Process:
         with self._lock:
             self._stack.close()
             self._stack = ExitStack()
-            self._runtime = self._ingest = self._reconciler = None
+            self._runtime = self._execution = self._ingest = self._reconciler = None
 
 
 _current: Process | None = None

@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fix_kafka",
     "tests.fix_load",
     "tests.fix_postgres",
+    "tests.fix_project",
     "tests.fix_runs",
     "tests.fix_store_time",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from jobu_core.errors import NotFound
 from jobu_core.handlers.base import HandlerContext
 from jobu_core.store import transitions
 from jobu_core.store.engine import transaction
@@ -14,6 +15,8 @@ from jobu_core.store.executions import get_execution
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from structlog.typing import FilteringBoundLogger
 
     from jobu_core.execution.run import Attempt
     from jobu_core.execution.runtime import ExecutionRuntime, Sink
@@ -36,11 +39,7 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
         root_execution_id=execution.root_id,
         attempt=execution.attempt,
         params=execution.params,
-        logger=structlog.get_logger("jobu.handler").bind(
-            execution_id=execution.id,
-            attempt=execution.attempt,
-            handler=execution.handler_name,
-        ),
+        logger=_logger(sink),
         deadline=execution.deadline_at,
         scheduled_time=execution.scheduled_time,
         interval_start=execution.interval_start,
@@ -59,6 +58,32 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
     )
 
 
+class _SinkLogger:
+    """Where structlog's rendered lines go: the run's log, one method per level."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def msg(self, message: str) -> None:
+        self._sink.log(message)
+
+    debug = info = warning = error = critical = fatal = failure = exception = log = msg
+
+
+def _logger(sink: Sink) -> FilteringBoundLogger:
+    """Return a key=value logger that writes to the run's log."""
+    wrapped: FilteringBoundLogger = structlog.wrap_logger(
+        _SinkLogger(sink),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
+    return wrapped
+
+
 def _effective_time(runtime: ExecutionRuntime, execution: Execution) -> datetime:
     """Return scheduled_time, else the message's time, else created_at of the root."""
     if execution.scheduled_time is not None:
@@ -67,5 +92,8 @@ def _effective_time(runtime: ExecutionRuntime, execution: Execution) -> datetime
         return execution.message_time
     if execution.root_execution_id is None:
         return execution.created_at
-    with transaction(runtime.engine) as connection:
-        return get_execution(connection, execution.root_execution_id).created_at
+    try:
+        with transaction(runtime.engine) as connection:
+            return get_execution(connection, execution.root_execution_id).created_at
+    except NotFound:  # the root was pruned
+        return execution.created_at

@@ -50,6 +50,8 @@ def retry_execution(engine: Engine, execution_id: int, *, who: str, why: str | N
     with transaction(engine) as connection:
         execution = get_execution(connection, execution_id)
         new_id = insert_retry(connection, execution)
+        if new_id is None:  # without a dedupe key an insert cannot be refused
+            raise Conflict(f"execution {execution_id} could not be inserted again")
         audit.record(
             connection,
             who,
@@ -61,22 +63,33 @@ def retry_execution(engine: Engine, execution_id: int, *, who: str, why: str | N
     return new_id
 
 
-def insert_retry(connection: sa.Connection, execution: Execution) -> int:
-    """Insert the new row of ``retry_execution`` in the caller's transaction."""
+def insert_retry(
+    connection: sa.Connection,
+    execution: Execution,
+    *,
+    dedupe_key: str | None = None,
+) -> int | None:
+    """Insert the new row of ``retry_execution`` in the caller's transaction.
+
+    None when a row with ``dedupe_key`` exists already. Raises Conflict while
+    ``execution`` is unfinished.
+    """
     if execution.status not in TERMINAL:
-        msg = f"execution {execution.id} is {execution.status}; only an ended one can run again"
-        raise Conflict(msg)
+        raise Conflict(
+            f"execution {execution.id} is {execution.status}; only an ended one can run again",
+        )
     rerun = execution.status is Status.SUCCESS
     new = NewExecution(
         handler_name=execution.handler_name,
         params=execution.params,
         param_source=execution.param_source,
-        trigger=Trigger.RETRY if not rerun else Trigger.MANUAL,
+        trigger=Trigger.MANUAL if rerun else Trigger.RETRY,
         job_id=execution.job_id,
         root_execution_id=None if rerun else execution.root_id,
         scheduled_time=execution.scheduled_time,
         interval_start=execution.interval_start,
         interval_end=execution.interval_end,
+        dedupe_key=dedupe_key,
         serial_key=execution.serial_key,
         priority=execution.priority,
         max_attempts=execution.max_attempts,
@@ -86,7 +99,4 @@ def insert_retry(connection: sa.Connection, execution: Execution) -> int:
         message_time=execution.message_time,
     )
     (new_id,) = insert_executions(connection, [new])
-    if new_id is None:  # without a dedupe key an insert cannot be refused
-        msg = f"execution {execution.id} could not be inserted again"
-        raise Conflict(msg)
     return new_id

@@ -138,3 +138,9 @@ def to_execution(row: sa.Row[Any]) -> Execution:
     values["trigger"] = Trigger(values["trigger"])
     values["param_source"] = ParamSource(values["param_source"])
     return Execution(**values)
+
+
+def find_by_dedupe_key(connection: sa.Connection, dedupe_key: str) -> int | None:
+    """Return the id of the row with that key, or None."""
+    found = connection.execute(sa.select(rows.c.id).where(rows.c.dedupe_key == dedupe_key))
+    return found.scalar_one_or_none()

@@ -1,0 +1,33 @@
+"""Everything Dagster loads: lists and wiring. Reads configuration, no database."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from jobu_core.config import load_settings
+from jobu_core.handlers.registry import Registry, load_registry
+from jobu_core.log import configure_logging
+from jobu_dagster.assets import build_assets, build_checks
+from jobu_dagster.jobs import build_jobs
+from jobu_dagster.schedules import build_schedules
+from jobu_dagster.sensors import build_sensors
+
+
+def build_definitions(registry: Registry) -> dg.Definitions:
+    """Return the definitions for what is registered."""
+    jobs = build_jobs(registry)
+    return dg.Definitions(
+        assets=build_assets(registry.datasets.values()),
+        asset_checks=build_checks(registry.datasets.values()),
+        jobs=jobs,
+        schedules=build_schedules(jobs),
+        sensors=build_sensors(jobs),
+        executor=dg.in_process_executor,
+    )
+
+
+configure_logging()
+_settings = load_settings()
+defs = build_definitions(
+    load_registry(_settings.handlers, _settings.datasets, root=_settings.root),
+)

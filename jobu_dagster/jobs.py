@@ -1,0 +1,43 @@
+"""A Dagster job per registered handler, from a factory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from jobu_core.handlers.base import StagedHandler
+from jobu_dagster.ops import execute, stage_op
+from jobu_dagster.resources import launch_resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobu_core.handlers.base import BaseHandler
+    from jobu_core.handlers.registry import Registry
+
+
+def build_jobs(registry: Registry) -> Sequence[dg.JobDefinition]:
+    """Return one job per handler, named like it; staged handlers have an op per stage."""
+    return [_job(registry.get(name)) for name in registry.names]
+
+
+def _job(handler: BaseHandler) -> dg.JobDefinition:
+    description = (type(handler).__doc__ or handler.name).strip().splitlines()[0]
+
+    @dg.job(
+        name=handler.name,
+        description=description,
+        executor_def=dg.in_process_executor,
+        resource_defs={"launch": launch_resource, "io_manager": dg.mem_io_manager},
+    )
+    def job() -> None:
+        if not isinstance(handler, StagedHandler):
+            execute()
+            return
+        done = None
+        for stage in handler.stages:
+            op = stage_op(handler.name, stage, first=done is None)
+            done = op() if done is None else op(done)
+
+    return job

@@ -1,0 +1,80 @@
+"""Where an op's handler writes to: the run's event log, by way of the op's context."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobu_core.handlers.base import Materialization
+
+
+class OpSink:
+    """Turns what a handler emits into Dagster events of one op."""
+
+    def __init__(self, context: dg.OpExecutionContext) -> None:
+        """Write to the event log of ``context``."""
+        self._context = context
+
+    def emit(self, made: Materialization) -> None:
+        """Record a materialization with its columns, and its checks."""
+        key = dg.AssetKey(list(made.asset))
+        metadata: dict[str, Any] = dict(made.metadata)
+        if made.columns:
+            metadata["dagster/column_schema"] = dg.TableSchema(
+                columns=[dg.TableColumn(name, kind) for name, kind in made.columns],
+            )
+        self._context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+        for check in made.checks:
+            self._context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=key,
+                    check_name=check.name,
+                    passed=check.passed,
+                    metadata=dict(check.metadata),
+                ),
+            )
+
+    def log(self, message: str) -> None:
+        """Write one line to the run's log."""
+        self._context.log.info(message)
+
+    def summarize(self, metadata: Mapping[str, Any]) -> None:
+        """Show facts on the step itself."""
+        self._context.add_output_metadata(dict(metadata))
+
+    @contextmanager
+    def captured_output(self) -> Iterator[None]:
+        """Send what the handler prints to the run's log, line by line."""
+        lines = _Lines(self)
+        with redirect_stdout(lines):
+            yield
+        lines.close()
+
+
+class _Lines(io.TextIOBase):
+    """A text stream whose complete lines become log lines."""
+
+    def __init__(self, sink: OpSink) -> None:
+        self._sink = sink
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._sink.log(line)
+        return len(text)
+
+    def close(self) -> None:
+        if self._rest:
+            self._sink.log(self._rest)
+            self._rest = ""
+        super().close()
