@@ -15,7 +15,7 @@ from scripts.tracked import ROOT, report
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_PIN: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)")
+_PIN: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==(?P<version>\S+)")
 _HASH: Final = re.compile(r"^ {4}--hash=sha256:[0-9a-f]{64}(?: \\)?$")
 _VIA: Final = re.compile(r"^ {4}# +[\w ,.()-]+$")
 
