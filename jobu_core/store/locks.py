@@ -43,6 +43,12 @@ class SessionLock:
         self._name = ":".join(names)
         self._key = lock_key(*names)
         self._connection: psycopg.Connection | None = None
+        self._takes = 0
+
+    @property
+    def takes(self) -> int:
+        """How often it was taken; unchanged = held without a break since."""
+        return self._takes
 
     @property
     def is_held(self) -> bool:
@@ -88,6 +94,7 @@ class SessionLock:
             connection.close()
             raise
         self._connection = connection
+        self._takes += 1
         return True
 
     def _granted(self, connection: psycopg.Connection, wait_seconds: float) -> bool:
