@@ -10,4 +10,6 @@ pytest_plugins = [
     "tests.fix_project",
     "tests.fix_runs",
     "tests.fix_store_time",
+    "tests.grouping",
+    "tests.fix_worker",
 ]
