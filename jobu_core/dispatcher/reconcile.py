@@ -17,6 +17,7 @@ from jobu_core.dispatcher.cron.dispatch import dispatch_orphans
 from jobu_core.dispatcher.verdicts import Action, Verdict, judge
 from jobu_core.execution.retry import Backoff, after_lost_launch
 from jobu_core.models import Status
+from jobu_core.runs import RunState, RunView
 from jobu_core.store import reconciliation
 from jobu_core.store.engine import transaction
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from jobu_core.clock import Clock
     from jobu_core.config import Settings
     from jobu_core.dispatcher.catalog import HandlerCatalog
-    from jobu_core.runs import RunGateway, RunView
+    from jobu_core.runs import RunGateway
     from jobu_core.store.reconciliation import LaunchedRow
 
 _log: Final = structlog.get_logger(__name__)
 _LOST: Final = ("WorkerLost", "the worker that executed this attempt has died")
+_UNCOUNTED_PAUSE_SECONDS: Final = 10.0
+"""Before a launch that the carrier gave up is tried again; an outage is not hammered."""
 _TIMEOUT: Final = ("Timeout", "the attempt ran past its deadline and its worker did not end it")
 
 
@@ -56,74 +59,97 @@ class Reconciler:
     clock: Clock
     backoff: Backoff = field(default_factory=lambda: Backoff(random.SystemRandom()))
     _seen: dict[int, tuple[datetime | None, float]] = field(default_factory=dict)
+    _looked_at: float = float("-inf")
     _unknown: dict[str, float] = field(default_factory=dict)
 
     def tick(self) -> ReconcileTick:
         """Look once at every launched row and act; raises Outage when it cannot see.
 
-        Nothing is concluded from a failed read: the staleness of a heartbeat is
-        measured on this process's own clock, over successful reads only.
+        Nothing is concluded from a failed look: it starts every observation of a
+        heartbeat anew, so that an outage never makes living rows look dead.
         """
+        try:
+            return self._look()
+        except Exception:
+            self._seen.clear()
+            raise
+
+    def _look(self) -> ReconcileTick:
         actions: Counter[str] = Counter()
         with transaction(self.engine) as connection:
             rows = reconciliation.launched_rows(
                 connection,
                 lease_seconds=self.settings.worker.lease_seconds,
             )
-        views = self.runs.runs_of({row.token for row in rows})
+        views = self._views(rows)
         for row, stale in self._with_staleness(rows):
             verdict = judge(
                 row,
-                views.get(row.token),
+                views.get(row.id),
                 launch_grace_seconds=self.settings.dispatcher.launch.launch_grace_seconds,
                 stale=stale,
             )
-            if verdict.action is not Action.LEAVE and self._act(row, verdict, views.get(row.token)):
+            if verdict.action is not Action.LEAVE and self._act(row, verdict, views.get(row.id)):
                 actions[verdict.action] += 1
-        self._settle_waiting(actions)
-        return ReconcileTick(actions, _sentence(actions, len(rows)))
+        waiting = self._settle_waiting(actions)
+        return ReconcileTick(actions, _sentence(actions, len(rows), waiting))
+
+    def _views(self, rows: Sequence[LaunchedRow]) -> dict[int, RunView]:
+        """Return each row's run: the one that claimed or stamped it, else its token's."""
+        stamped = self.runs.states({row.run_id for row in rows if row.run_id is not None})
+        launched = self.runs.runs_of({row.token for row in rows if row.run_id not in stamped})
+        views: dict[int, RunView] = {}
+        for row in rows:
+            if row.run_id is not None and row.run_id in stamped:
+                views[row.id] = RunView(row.run_id, stamped[row.run_id])
+            elif row.token in launched:
+                views[row.id] = launched[row.token]
+        return views
 
     def _with_staleness(self, rows: Sequence[LaunchedRow]) -> list[tuple[LaunchedRow, bool]]:
-        now = self.clock.monotonic()
+        """Say of each row whether its heartbeat stood still for a lease, by our own clock."""
+        now, lease = self.clock.monotonic(), self.settings.worker.lease_seconds
+        if now - self._looked_at > lease:
+            self._seen.clear()
+        self._looked_at = now
         seen: dict[int, tuple[datetime | None, float]] = {}
-        judged: list[tuple[LaunchedRow, bool]] = []
         for row in rows:
             before = self._seen.get(row.id)
-            since = before[1] if before is not None and before[0] == row.heartbeat_at else now
-            seen[row.id] = (row.heartbeat_at, since)
-            judged.append((row, now - since >= self.settings.worker.lease_seconds))
+            same = before is not None and before[0] == row.heartbeat_at
+            seen[row.id] = before if before is not None and same else (row.heartbeat_at, now)
         self._seen = seen
-        return judged
+        return [(row, now - seen[row.id][1] >= lease) for row in rows]
 
     def _act(self, row: LaunchedRow, verdict: Verdict, run: RunView | None) -> bool:
-        """Do it; a run that must not start any more is ended before its row moves on."""
-        run_id = row.run_id or (run.run_id if run is not None else None)
-        if verdict.retire_run and run_id is not None and row.status is Status.QUEUED:
-            self.runs.report_canceled(run_id, f"jobu: {verdict.why}")
+        """Write the row, then end its run.
+
+        In this order a death in between is harmless: the run's token is void, so
+        that it can only be superseded. The other way round, the canceled run would
+        look like a person's cancel to the next look.
+        """
         with transaction(self.engine) as connection:
-            acted = self._write(connection, row, verdict)
-        if acted and verdict.retire_run and run_id is not None and row.status is Status.RUNNING:
-            self.runs.report_failed(run_id, f"jobu: {verdict.why}")
-        if acted:
-            _log.warning(
-                "reconciled",
-                execution_id=row.id,
-                action=verdict.action.value,
-                why=verdict.why,
-            )
-        return acted
+            if not self._write(connection, row, verdict):
+                return False
+        _log.warning(
+            "reconciled",
+            execution_id=row.id,
+            action=verdict.action.value,
+            why=verdict.why,
+        )
+        if verdict.retire_run and run is not None:
+            self._retire(run, f"jobu: {verdict.why}")
+        return True
+
+    def _retire(self, run: RunView, message: str) -> None:
+        if run.state is RunState.NOT_STARTED:
+            self.runs.report_canceled(run.run_id, message)
+        else:
+            self.runs.report_failed(run.run_id, message)
 
     def _write(self, connection: Connection, row: LaunchedRow, verdict: Verdict) -> bool:
         match verdict.action:
-            case Action.RELAUNCH | Action.RELAUNCH_UNCOUNTED:
-                counted = verdict.action is Action.RELAUNCH
-                return reconciliation.return_row(
-                    connection,
-                    row,
-                    after_seconds=after_lost_launch(row.launch_count + 1) if counted else 1.0,
-                    reason="launch_lost",
-                    counted=counted,
-                )
+            case Action.RELAUNCH | Action.RELAUNCH_LOST | Action.RELAUNCH_UNCOUNTED:
+                return self._relaunch(connection, row, verdict)
             case Action.CANCEL:
                 return reconciliation.end_row(connection, row, Status.CANCELED, reason="canceled")
             case Action.REQUEST_CANCEL:
@@ -132,8 +158,28 @@ class Reconciler:
                 return self._end_attempt(connection, row, Status.FAILED, "worker_lost", _LOST)
             case Action.TIMEOUT:
                 return self._end_attempt(connection, row, Status.TIMEOUT, "timeout", _TIMEOUT)
-            case Action.LEAVE:
-                return False
+        return False
+
+    def _relaunch(self, connection: Connection, row: LaunchedRow, verdict: Verdict) -> bool:
+        launches = row.launch_count + 1
+        most = self.settings.dispatcher.launch.max_launches
+        if verdict.action is Action.RELAUNCH and launches >= most:
+            error = ("LaunchFailed", f"{launches} launches in a row never began: {verdict.why}")
+            return reconciliation.end_row(
+                connection,
+                row,
+                Status.FAILED,
+                reason="launch_failed",
+                error=error,
+            )
+        counted = verdict.action is not Action.RELAUNCH_UNCOUNTED
+        return reconciliation.return_row(
+            connection,
+            row,
+            after_seconds=after_lost_launch(launches) if counted else _UNCOUNTED_PAUSE_SECONDS,
+            reason="launch_lost",
+            counted=counted,
+        )
 
     def _end_attempt(
         self,
@@ -143,7 +189,7 @@ class Reconciler:
         reason: str,
         error: tuple[str, str],
     ) -> bool:
-        if row.attempt >= row.max_attempts:
+        if row.attempt >= row.max_attempts and not row.cancel_requested:
             return reconciliation.end_row(connection, row, final, reason=reason, error=error)
         wait = self.backoff.after_attempt(row.retry_backoff_seconds, row.attempt)
         return reconciliation.return_row(
@@ -155,26 +201,26 @@ class Reconciler:
             error=error,
         )
 
-    def _settle_waiting(self, actions: Counter[str]) -> None:
-        """End rows that can never start: launched too often, or their handler is gone."""
-        most = self.settings.dispatcher.launch.max_launches
+    def _settle_waiting(self, actions: Counter[str]) -> set[str]:
+        """End rows and occurrences of handlers that are gone; return those still in grace."""
         with transaction(self.engine) as connection:
-            failed = reconciliation.fail_overlaunched(connection, max_launches=most)
-            waiting = reconciliation.waiting_handlers(connection)
-            gone = self._gone_for_good(waiting)
+            unknown = reconciliation.waiting_handlers(connection) - set(self.catalog.names)
+            gone = self._gone_for_good(unknown)
             actions["handler_unknown"] += reconciliation.fail_unknown_handlers(connection, gone)
-        actions["launch_failed"] += len(failed)
         orphans = dispatch_orphans(self.engine, self.catalog, self.settings.dispatcher)
         actions["orphan_skips"] += orphans.skipped
+        return unknown - set(gone)
 
-    def _gone_for_good(self, waiting: set[str]) -> list[str]:
+    def _gone_for_good(self, unknown: set[str]) -> list[str]:
         now = self.clock.monotonic()
-        unknown = waiting - set(self.catalog.names)
         self._unknown = {name: self._unknown.get(name, now) for name in unknown}
         grace = self.settings.dispatcher.handler_unknown_grace_seconds
         return [name for name, since in self._unknown.items() if now - since >= grace]
 
 
-def _sentence(actions: Counter[str], launched: int) -> str:
+def _sentence(actions: Counter[str], launched: int, waiting: set[str]) -> str:
     done = ", ".join(f"{name} {count}" for name, count in sorted(actions.items()) if count)
-    return f"{launched} launched, {done}" if done else f"{launched} launched, all in order"
+    said = f"{launched} launched, {done or 'all in order'}"
+    if not waiting:
+        return said
+    return f"{said}; rows wait for handlers that are not registered: {', '.join(sorted(waiting))}"

@@ -26,11 +26,8 @@ SELECT e.id, e.handler_name, e.status, e.lease_token, e.attempt, e.max_attempts,
        e.cancel_requested_at IS NOT NULL AS cancel_requested,
        extract(epoch FROM jobu_now() - e.queued_at)::float8 AS queued_seconds,
        coalesce(e.deadline_at + make_interval(secs => :lease) <= jobu_now(), false)
-         AS deadline_passed,
-       coalesce(w.heartbeat_at > jobu_now() - make_interval(secs => :lease), false)
-         AS worker_alive
+         AS deadline_passed
   FROM job_executions e
-  LEFT JOIN workers w ON w.id = e.worker_id
  WHERE e.status IN ('QUEUED', 'RUNNING')
  ORDER BY e.id
  LIMIT :most
@@ -49,7 +46,8 @@ UPDATE job_executions
        next_attempt_at = CASE WHEN cancel_requested_at IS NULL
                               THEN jobu_now() + make_interval(secs => :after) END,
        launch_count = launch_count + :counted,
-       lease_token = NULL, deadline_at = NULL, reason = :reason,
+       lease_token = NULL, deadline_at = NULL,
+       reason = CASE WHEN cancel_requested_at IS NULL THEN :reason ELSE 'canceled' END,
        error_type = :error_type, error_message = :error_message
 """
     + _SAME
@@ -85,15 +83,6 @@ UPDATE job_executions
  WHERE status = 'PENDING' AND handler_name = ANY(:names)
 """
 
-_FAIL_OVERLAUNCHED: Final[LiteralString] = """
-UPDATE job_executions
-   SET status = 'FAILED', finished_at = jobu_now(), reason = 'launch_failed',
-       error_type = 'LaunchFailed',
-       error_message = launch_count || ' launches in a row ended before the execution began'
- WHERE status = 'PENDING' AND launch_count >= :most
-RETURNING id
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class LaunchedRow:
@@ -114,7 +103,6 @@ class LaunchedRow:
     queued_seconds: float
     deadline_passed: bool
     """The deadline and one lease more have passed."""
-    worker_alive: bool
 
 
 def launched_rows(
@@ -141,7 +129,6 @@ def launched_rows(
             cancel_requested=row.cancel_requested,
             queued_seconds=row.queued_seconds,
             deadline_passed=row.deadline_passed,
-            worker_alive=row.worker_alive,
         )
         for row in rows
     ]
@@ -189,11 +176,6 @@ def fail_unknown_handlers(connection: sa.Connection, names: Collection[str]) -> 
     if not names:
         return 0
     return connection.execute(text(_FAIL_HANDLERS), {"names": list(names)}).rowcount
-
-
-def fail_overlaunched(connection: sa.Connection, *, max_launches: int) -> list[int]:
-    """PENDING → FAILED ``launch_failed`` for rows launched too often; returns ids."""
-    return list(connection.scalars(text(_FAIL_OVERLAUNCHED), {"most": max_launches}))
 
 
 def _one(

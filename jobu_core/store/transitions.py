@@ -79,7 +79,8 @@ UPDATE job_executions
        next_attempt_at = CASE WHEN cancel_requested_at IS NULL
                               THEN jobu_now() + make_interval(secs => :after) END,
        attempt = attempt - :uncounted,
-       lease_token = NULL, deadline_at = NULL, reason = :reason,
+       lease_token = NULL, deadline_at = NULL,
+       reason = CASE WHEN cancel_requested_at IS NULL THEN :reason ELSE 'canceled' END,
        error_type = :error_type, error_message = :error_message
  WHERE id = :id AND lease_token = :token AND attempt = :attempt AND status = 'RUNNING'
 RETURNING status
