@@ -38,8 +38,7 @@ class FunctionHandler(BaseHandler):
         place = f"{function.__module__}.{function.__qualname__}"
         parameters = list(inspect.signature(function).parameters.values())
         if len(parameters) != _ARITY:
-            msg = f"handler {name!r}: {place} must take (context, params)"
-            raise ConfigError(msg)
+            raise ConfigError(f"handler {name!r}: {place} must take (context, params)")
         model = _annotation(name, place, function, parameters[1])
         members = {"name": name, "Params": model, "function": staticmethod(function)}
         return typing.cast("BaseHandler", type(function.__name__, (FunctionHandler,), members)())

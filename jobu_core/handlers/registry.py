@@ -22,6 +22,7 @@ from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
 from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations
 from jobu_core.handlers.functions import FunctionHandler
+from jobu_core.pipeline.load.identifiers import split_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +55,7 @@ class Registry:
         """Return the handler; raises UnknownHandler with the nearest name."""
         found = self.handlers.get(name)
         if found is None:
-            msg = f"no handler named {name!r}{suggest(name, self.handlers)}"
-            raise UnknownHandler(msg)
+            raise UnknownHandler(f"no handler named {name!r}{suggest(name, self.handlers)}")
         return found
 
     def parse(self, name: str, params: Mapping[str, Any]) -> BaseModel:
@@ -89,6 +89,7 @@ def load_registry(
     beside ``config/`` is found whatever started the process. Raises ConfigError
     naming the module or the name at fault.
     """
+    _check_patterns(settings.free_tables)
     if root is not None and str(root) not in sys.path:
         sys.path.append(str(root))
     own = [_import(name) for name in settings.modules]
@@ -106,12 +107,21 @@ def load_registry(
     )
 
 
+def _check_patterns(patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        try:
+            split_pattern(pattern)
+        except InvalidParams as error:
+            raise ConfigError(f"handlers.free_tables: {error}") from error
+
+
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        msg = f"handlers.modules: {name} cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError(msg) from error
+        raise ConfigError(
+            f"handlers.modules: {name} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _marked(modules: Sequence[ModuleType], mark: str) -> dict[str, Any]:
@@ -124,8 +134,9 @@ def _marked(modules: Sequence[ModuleType], mark: str) -> dict[str, Any]:
                 continue
             if name in found:
                 kind = "handlers" if mark == HANDLER_MARK else "models"
-                msg = f"two {kind} are named {name!r}: {_place(found[name])} and {_place(target)}"
-                raise ConfigError(msg)
+                raise ConfigError(
+                    f"two {kind} are named {name!r}: {_place(found[name])} and {_place(target)}"
+                )
             found[name] = target
     return found
 
@@ -138,18 +149,17 @@ def _instantiate(name: str, target: Any) -> BaseHandler:  # noqa: ANN401 - a cla
     if not isinstance(target, type):
         return FunctionHandler.wrap(name, target)
     if not issubclass(target, BaseHandler) or inspect.isabstract(target):
-        msg = f"handler {name!r}: {_place(target)} must subclass BaseHandler and define run"
-        raise ConfigError(msg)
+        raise ConfigError(
+            f"handler {name!r}: {_place(target)} must subclass BaseHandler and define run"
+        )
     if not issubclass(target.Params, BaseModel):
-        msg = f"handler {name!r}: {_place(target)}.Params must be a pydantic model"
-        raise ConfigError(msg)
+        raise ConfigError(f"handler {name!r}: {_place(target)}.Params must be a pydantic model")
     return target()
 
 
 def _model(name: str, target: Any) -> type[BaseModel]:  # noqa: ANN401 - whatever was marked
     if not (isinstance(target, type) and issubclass(target, BaseModel)):
-        msg = f"model {name!r}: {_place(target)} must be a pydantic model"
-        raise ConfigError(msg)
+        raise ConfigError(f"model {name!r}: {_place(target)} must be a pydantic model")
     return target
 
 

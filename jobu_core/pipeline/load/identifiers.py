@@ -30,6 +30,7 @@ OWN_PREFIX: Final = "jobu_"
 _PART: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^".]+?))\s*(\.|\Z)')
 _PLAIN: Final = re.compile(r"[\w$]+")
 _MAX_PARTS: Final = 3
+_STORE_SCHEMAS: Final = frozenset({"public", DAGSTER_SCHEMA})
 _STORE_VIEWS: Final = frozenset({"dispatch_ledger"})
 
 
@@ -126,7 +127,8 @@ def reserved(target: TableName) -> str | None:
         return f"{target.in_database} belongs to PostgreSQL"
     if target.table.lower().startswith(OWN_PREFIX):
         return f"{target.in_database}: names that begin with {OWN_PREFIX} are jobu's own"
-    if target.database == STORE_DATABASE and is_store_table(target):
+    in_store = target.database == STORE_DATABASE and target.schema in _STORE_SCHEMAS
+    if in_store and is_store_table(target):
         return f"{target.in_database} belongs to jobu's job store"
     return None
 
