@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from jobu_core.config import LaunchSettings
 from jobu_core.dispatcher.launch import claim_due
+from jobu_core.errors import UnknownHandler
 from jobu_core.models import Fence, NewExecution, ParamSource, Trigger
 from jobu_core.store import transitions, workers
 from jobu_core.store.engine import transaction
@@ -16,7 +17,7 @@ from jobu_core.store.executions import get_execution, insert_executions
 from jobu_core.store.schema import job_executions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Engine
 
@@ -31,6 +32,19 @@ EVENT = NewExecution(
 )
 VERSION = "v1"
 WORKER = "host:1"
+
+
+@dataclass
+class Catalog:
+    """Handlers that take anything."""
+
+    names: tuple[str, ...] = ("echo",)
+
+    def validate(self, name: str, params: Mapping[str, Any]) -> None:
+        """Refuse only a handler that is not there."""
+        del params
+        if name not in self.names:
+            raise UnknownHandler(name)
 
 
 @dataclass(frozen=True)
