@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import dagster as dg
-
     from jobu_core.pipeline.datasets import Dataset
 
 

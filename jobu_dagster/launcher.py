@@ -43,7 +43,7 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
         """Connect to nothing yet."""
         self._inst_data = inst_data
         self._celery: Celery | None = None
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:

@@ -20,7 +20,6 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sql import create_engine
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import (
@@ -42,7 +41,6 @@ __all__ = [
     "ConfigurableClassData",
     "DagsterExecutionInterruptedError",
     "DagsterRunAlreadyExists",
-    "DagsterStorage",
     "LaunchRunContext",
     "RunLauncher",
     "UserConfigSchema",

@@ -12,10 +12,9 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-
-
 from jobu_core.clock import SystemClock
-
+from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
+from jobu_core.dispatcher.queue.ingest import Ingest
 from jobu_core.dispatcher.reconcile import Reconciler
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.pipeline.paths import Paths
@@ -27,7 +26,6 @@ from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
-    from jobu_core.dispatcher.queue.ingest import Ingest
 
 
 class Process:
@@ -75,7 +73,13 @@ class Process:
             if self._ingest is None:
                 runtime = self.runtime()
                 ensure_kafka(runtime.settings)
-                adapter = KafkaAdapter(runtime.settings)
+                queue = runtime.settings.queue_dispatcher
+                adapter = KafkaAdapter(
+                    runtime.endpoints.kafka_bootstrap,
+                    queue.kafka_topic,
+                    queue.kafka_group_id,
+                    runtime.settings.kafka.client,
+                )
                 self._ingest = self._stack.enter_context(
                     Ingest(
                         runtime.engine,

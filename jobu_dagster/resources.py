@@ -25,7 +25,11 @@ LAUNCH_CONFIG = {
     "token": dg.Field(str, is_required=False, description="Written by jobu: the launch."),
     "execution_ids": dg.Field([int], is_required=False, description="Written by jobu: the rows."),
     "cron": dg.Field(str, is_required=False, description="By hand: name of a cron job to run now."),
-    "params": dg.Field(dg.Permissive(), is_required=False, description="By hand: handler params."),
+    "params": dg.Field(
+        dg.Permissive(),  # type: ignore[no-untyped-call]
+        is_required=False,
+        description="By hand: handler params.",
+    ),
 }
 
 

@@ -31,14 +31,14 @@ class OpSink:
             )
         self._context.log_event(dg.AssetMaterialization(key, metadata=metadata))
         for check in made.checks:
-            self._context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=key,
-                    check_name=check.name,
-                    passed=check.passed,
-                    metadata=dict(check.metadata),
-                ),
+            evaluation = dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name=check.name,
+                passed=check.passed,
+                metadata=dict(check.metadata),
             )
+            # log_event stores it as any other event; only its annotation leaves it out.
+            self._context.log_event(evaluation)  # type: ignore[arg-type]
 
     def log(self, message: str) -> None:
         """Write one line to the run's log."""

@@ -15,7 +15,7 @@ from jobu_core.config import load_settings
 from jobu_core.services.endpoints import endpoints
 from jobu_core.services.ensure import ensure_postgres
 from jobu_core.store.carrier import creating
-from jobu_dagster.private import ConfigurableClassData, DagsterStorage, create_engine
+from jobu_dagster.private import ConfigurableClassData, create_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ class JobuStorage(DagsterPostgresStorage):
             self._schedule_storage = _ScheduleStorage(url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine  # noqa: SLF001 - the one seam dagster-postgres leaves
-        DagsterStorage.__init__(self)
+        super(DagsterPostgresStorage, self).__init__()  # type: ignore[no-untyped-call] # not its own __init__: that would open unpooled engines
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.fix_cron",
+    "tests.fix_events",
     "tests.fix_kafka",
     "tests.fix_load",
     "tests.fix_postgres",
