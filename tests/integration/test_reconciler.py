@@ -362,7 +362,7 @@ def test_the_run_that_claimed_wins_over_the_run_of_the_token(world: World) -> No
     assert world.jobs.row(started.id).cancel_requested_at is None
 
 
-@pytest.mark.parametrize("moved", ["heartbeat", "ended", "relaunched"])
+@pytest.mark.parametrize("moved", ["heartbeat", "ended", "relaunched", "restarted"])
 def test_a_row_that_moved_meanwhile_is_left_alone(world: World, moved: str) -> None:
     """Each UPDATE repeats status, token and heartbeat as they were read."""
     row_id, _ = _running(world)
@@ -374,10 +374,12 @@ def test_a_row_that_moved_meanwhile_is_left_alone(world: World, moved: str) -> N
             _beat(world, row_id)
         case "ended":
             world.jobs.change(row_id, status="SUCCESS", lease_token=None)
-        case "relaunched":
+        case "relaunched" | "restarted":
             world.jobs.change(row_id, status="PENDING", lease_token=None)
             world.jobs.worker()
-            world.jobs.claim()
+            (again,) = world.jobs.claim().batches
+            if moved == "restarted":
+                world.jobs.start(again)
     before = world.jobs.row(row_id)
     with transaction(world.jobs.engine) as connection:
         assert not reconciliation.end_row(connection, read, Status.FAILED, reason="x")
