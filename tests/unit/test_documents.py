@@ -1,0 +1,52 @@
+"""Pages say what the code says, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobu_core.dispatcher.queue import event, isolate, resolve
+from jobu_core.models import Stage
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+ADRS = sorted((PROJECT / "docs" / "adr").glob("*.md"))
+
+
+def test_every_code_of_a_dead_letter_is_on_the_page() -> None:
+    """docs/events.md lists exactly the codes that ingest gives, stage by stage."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\w+) \|",
+        (PROJECT / "docs" / "events.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    listed = {(code, stage) for code, stage in rows if stage in set(Stage)}
+    decode = {(code, Stage.DECODE) for code in event.CODES}
+    insert = {(code, Stage.INSERT) for code in {*isolate.CODES.values(), "not_storable"}}
+    later = {code for code, stage in listed if stage in {Stage.RESOLVE, Stage.VALIDATE}}
+    assert later == set(resolve.CODES)
+    assert listed - {row for row in listed if row[0] in later} == decode | insert
+
+
+def test_every_meaning_of_a_refused_message_is_the_codes_own() -> None:
+    """What the page tells the sender is what the dead letter says."""
+    page = (PROJECT / "docs" / "events.md").read_text(encoding="utf-8")
+    for code, meaning in {**event.CODES, **resolve.CODES}.items():
+        assert re.search(rf"^\| `{code}` \| \w+ \| {re.escape(meaning)} \|$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that exists."""
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_decisions_are_numbered_without_gap_or_repetition() -> None:
+    """ADR N is the file that begins with N, and its title repeats the number."""
+    numbers = [int(path.name[:4]) for path in ADRS]
+    assert numbers == list(range(1, len(ADRS) + 1))
+    for path in ADRS:
+        assert path.read_text(encoding="utf-8").startswith(f"# {int(path.name[:4])}. ")
