@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
-from jobu_admin.cli.output import JsonFlag, print_rows
-from jobu_admin.cli.session import open_store
+from jobu_admin.cli.output import JsonFlag, print_json, print_rows
+from jobu_admin.cli.session import open_store, operator
 from jobu_core.config import load_settings
 from jobu_core.services import programs, stack
+from jobu_core.services.doctor import Finding, examine
 from jobu_core.services.endpoints import Endpoints, without_password
 from jobu_core.services.ensure import ensure_kafka, ensure_postgres, ensure_valkey, ensure_worker
 from jobu_core.services.layout import layout_of
 from jobu_core.services.supervisord import clean_environment
+from jobu_core.store.audit import record
+from jobu_core.store.engine import transaction
+from jobu_core.store.meta import read_installation, rotate_installation
 from jobu_core.store.migrate import head_revision
 
 _STATUS_COLUMNS = ("program", "state", "pid", "uptime_seconds", "address")
@@ -23,7 +28,7 @@ _STATUS_COLUMNS = ("program", "state", "pid", "uptime_seconds", "address")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
-    for command in (up, down, status, migrate, dev):
+    for command in (up, down, status, doctor, migrate, dev):
         app.command()(command)
 
 
@@ -43,6 +48,51 @@ def status(*, as_json: JsonFlag = False) -> None:
     """Show the programs of the stack: state, pid, uptime, address."""
     found = [asdict(each) for each in stack.status(load_settings())]
     print_rows(found, _STATUS_COLUMNS, as_json=as_json)
+
+
+def doctor(
+    *,
+    as_json: JsonFlag = False,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate-installation",
+            help="After restoring a backup: a new installation uuid, so that load keys are new.",
+        ),
+    ] = False,
+) -> None:
+    """Check connections, versions, workers, daemons, positions and clocks; starts nothing."""
+    if rotate:
+        _rotate_installation()
+    found = examine(load_settings())
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            typer.echo(_line(each))
+    if not all(each.ok for each in found):
+        raise typer.Exit(1)
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok     " if finding.ok else "problem"
+    advice = f" → {finding.advice}" if finding.advice and not finding.ok else ""
+    return f"{mark} {finding.check}: {finding.found}{advice}"
+
+
+def _rotate_installation() -> None:
+    with open_store() as runtime, transaction(runtime.engine) as connection:
+        before = read_installation(connection)
+        after = rotate_installation(connection)
+        record(
+            connection,
+            operator(),
+            "installation.rotate",
+            "jobu_meta/installation",
+            before={"uuid": before},
+            after={"uuid": after},
+        )
+    typer.echo(f"jobu: the installation is now {after}")
 
 
 def migrate() -> None:

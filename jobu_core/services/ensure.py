@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from jobu_core.services.endpoints import uses_embedded_postgres, uses_embedded_v
 from jobu_core.services.layout import Layout, layout_of
 from jobu_core.services.orphans import end_orphans
 from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord, render
+from jobu_core.services.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobu_core.config import Settings
 
 _START_SECONDS: Final = 60.0
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.05
 _TAIL_LINES: Final = 15
 
 
@@ -166,7 +166,7 @@ def _ensure(settings: Settings, layout: Layout, service: _Service) -> None:
         if not _comes_up(layout, service.name):
             service.prepare()
             started = start_program(settings, layout, service.name)
-    _wait(layout, service)
+    wait_for(layout, service.name, service.title, service.ready, seconds=_START_SECONDS)
     if started:
         announce(layout, service.title, service.name)
 
@@ -176,18 +176,35 @@ def _comes_up(layout: Layout, name: str) -> bool:
     return info is not None and info.state in ALIVE
 
 
-def _wait(layout: Layout, service: _Service) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+def wait_for(
+    layout: Layout,
+    name: str,
+    title: str,
+    check: Callable[[], bool],
+    *,
+    seconds: float,
+) -> None:
+    """Wait until ``check`` holds; ServiceError with the log's end when it cannot.
+
+    Gives up early when supervisord does not run the program any more.
+    """
     supervisord = Supervisord(layout)
-    while not service.ready():
-        info = supervisord.info(service.name)
-        if info is None or info.state is ProgramState.FATAL or time.monotonic() > deadline:
-            raise ServiceError(
-                f"{service.title} did not start; the end of"
-                f" {shown(layout, layout.logs / service.name)}.log:\n"
-                f"{log_tail(layout, service.name)}",
-            )
-        time.sleep(_POLL_SECONDS)
+
+    def holds() -> bool:
+        if check():
+            return True
+        info = supervisord.info(name)
+        if info is None or info.state is ProgramState.FATAL:
+            raise _failure(layout, name, title)
+        return False
+
+    if not wait_until(holds, seconds=seconds, poll_seconds=_POLL_SECONDS):
+        raise _failure(layout, name, title)
+
+
+def _failure(layout: Layout, name: str, title: str) -> ServiceError:
+    log = shown(layout, layout.logs / f"{name}.log")
+    return ServiceError(f"{title} did not come up; the end of {log}:\n{log_tail(layout, name)}")
 
 
 def _worker_is_there(layout: Layout) -> bool:

@@ -78,9 +78,8 @@ def web_address(settings: Settings) -> Address:
     return Address("127.0.0.1" if anywhere else host, settings.admin.dagster_port)
 
 
-def worker_beats(engine: sa.Engine, settings: Settings, main_pid: int) -> bool:
+def worker_beats(engine: sa.Engine, main_pid: int) -> bool:
     """Say whether the worker with this main process has reported a heartbeat here."""
-    del settings
     host = socket.gethostname()
     with transaction(engine) as connection:
         found = workers.list_workers(connection)

@@ -10,13 +10,13 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobu_core.errors import ServiceError
+from jobu_core.services.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _MAX_SOCKET_BYTES: Final = 103
 _LONGEST_NAME: Final = "pg/.s.PGSQL.5432"
 _LOCK_SECONDS: Final = 120.0
-_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,10 @@ class Layout:
         self.state.mkdir(parents=True, exist_ok=True)
         path = self.state / "lock"
         with path.open("a") as file:
-            _lock(file.fileno(), path)
+            if not wait_until(lambda: _try_lock(file.fileno()), seconds=_LOCK_SECONDS):
+                raise ServiceError(
+                    f"another process holds {path} for {_LOCK_SECONDS:.0f} s; see jobu status",
+                )
             yield
 
 
@@ -148,16 +150,9 @@ def _make_private(folder: Path) -> None:
     folder.chmod(mode)
 
 
-def _lock(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    f"another process holds {path} for {_LOCK_SECONDS:.0f} s; see jobu status",
-                ) from None
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -10,14 +10,18 @@ import psutil
 
 from jobu_core.errors import PortTaken, ServiceError
 from jobu_core.services import foreground, programs
-from jobu_core.services.endpoints import endpoints, without_password
+from jobu_core.services.endpoints import (
+    endpoints,
+    uses_embedded_postgres,
+    without_password,
+)
 from jobu_core.services.ensure import (
     ensure_kafka,
     ensure_valkey,
-    log_tail,
     running_supervisord,
     shown,
     start_program,
+    wait_for,
 )
 from jobu_core.services.health import ask_dagster, socket_answers, web_address, worker_beats
 from jobu_core.services.layout import Layout, layout_of
@@ -37,9 +41,8 @@ if TYPE_CHECKING:
 CARRIERS: Final = (programs.CODE_SERVER, programs.DAEMON, programs.WEB_SERVER)
 """Dagster's own processes."""
 
-_UP_SECONDS: Final = 180.0
+_UP_SECONDS: Final = 120.0
 _DOWN_SECONDS: Final = 40.0
-_POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +69,23 @@ def up(settings: Settings, say: Say) -> Endpoints:
     with open_runtime(settings, application_name="jobu-up", kafka=True) as runtime:
         ensure_valkey(settings)
         ensure_kafka(settings)
-        deadline = time.monotonic() + _UP_SECONDS
-        _start(settings, layout, [programs.CODE_SERVER, programs.WORKER])
-        say("jobu: starting Dagster (some seconds)")
-        _await(
+        if _start(settings, layout, [programs.CODE_SERVER, programs.WORKER]):
+            say("jobu: starting Dagster (some seconds)")
+        wait_for(
             layout,
-            "code server",
             programs.CODE_SERVER,
+            "code server",
             lambda: socket_answers(layout.code_server_socket),
-            deadline,
+            seconds=_UP_SECONDS,
         )
         _start(settings, layout, [programs.DAEMON, programs.WEB_SERVER])
-        _await_dagster(settings, layout, deadline)
-        _await(
+        _wait_for_dagster(settings, layout)
+        wait_for(
             layout,
-            "worker",
             programs.WORKER,
-            lambda: worker_beats(runtime.engine, settings, _pid(layout, programs.WORKER)),
-            deadline,
+            "worker",
+            lambda: worker_beats(runtime.engine, _pid(layout, programs.WORKER)),
+            seconds=_UP_SECONDS,
         )
     return where
 
@@ -109,7 +111,7 @@ def down(settings: Settings, say: Say) -> None:
     if survivors:
         pids = ", ".join(str(each.pid) for each in survivors)
         raise ServiceError(f"these processes of the stack could not be ended: {pids}")
-    _say_what_ended(layout, had, len(left), say)
+    _say_what_ended(settings, sorted(had) or [f"{len(left)} left-over processes"] * bool(left), say)
 
 
 def status(settings: Settings) -> list[ProgramStatus]:
@@ -176,10 +178,11 @@ def _prepare(settings: Settings, layout: Layout) -> None:
         require_web_port(settings)
 
 
-def _start(settings: Settings, layout: Layout, names: list[str]) -> None:
+def _start(settings: Settings, layout: Layout, names: list[str]) -> bool:
+    """Start what is not up among ``names``; True when anything was started."""
     with layout.locked():
-        for name in names:
-            start_program(settings, layout, name)
+        started = [start_program(settings, layout, name) for name in names]
+    return any(started)
 
 
 def _pid(layout: Layout, name: str) -> int:
@@ -187,38 +190,18 @@ def _pid(layout: Layout, name: str) -> int:
     return (info.pid or 0) if info else 0
 
 
-def _await_dagster(settings: Settings, layout: Layout, deadline: float) -> None:
+def _wait_for_dagster(settings: Settings, layout: Layout) -> None:
+    def answers() -> bool:
+        return ask_dagster(settings) is not None
+
     def complete() -> bool:
         health = ask_dagster(settings)
         if health is not None and health.load_error is not None:
             raise ServiceError(f"the code location does not load: {health.load_error.strip()}")
         return health is not None and health.complete
 
-    _await(layout, "Dagster web server", programs.WEB_SERVER, lambda: _listens(settings), deadline)
-    _await(layout, "Dagster daemon", programs.DAEMON, complete, deadline)
-
-
-def _listens(settings: Settings) -> bool:
-    return ask_dagster(settings) is not None
-
-
-def _await(
-    layout: Layout,
-    title: str,
-    name: str,
-    check: Callable[[], bool],
-    deadline: float,
-) -> None:
-    """Wait for ``check``; give up with the log's end when the program cannot come up."""
-    supervisord = Supervisord(layout)
-    while not check():
-        info = supervisord.info(name)
-        if info is None or info.state is ProgramState.FATAL or time.monotonic() > deadline:
-            raise ServiceError(
-                f"{title} did not come up; the end of"
-                f" {shown(layout, layout.logs / name)}.log:\n{log_tail(layout, name)}",
-            )
-        time.sleep(_POLL_SECONDS)
+    wait_for(layout, programs.WEB_SERVER, "Dagster web server", answers, seconds=_UP_SECONDS)
+    wait_for(layout, programs.DAEMON, "Dagster daemon", complete, seconds=_UP_SECONDS)
 
 
 def _shut_down(layout: Layout, supervisord: Supervisord, had: set[str]) -> None:
@@ -235,14 +218,15 @@ def _shut_down(layout: Layout, supervisord: Supervisord, had: set[str]) -> None:
         return  # whoever is left is ended by pid
 
 
-def _say_what_ended(layout: Layout, had: set[str], orphans: int, say: Say) -> None:
-    if not had and not orphans:
+def _say_what_ended(settings: Settings, ended: list[str], say: Say) -> None:
+    layout = layout_of(settings)
+    if not ended:
         say("jobu: nothing was running")
     else:
-        say(f"jobu: stopped {', '.join(sorted(had)) or f'{orphans} left-over processes'}")
-    if "postgres" in had:
-        say(f"jobu: the data stays in {shown(layout, layout.postgres_data)}")
-    if "kafka" in had:
-        say("jobu: the embedded Kafka broker was in memory: its messages are gone")
+        say(f"jobu: stopped {', '.join(ended)}")
+        if uses_embedded_postgres(settings):
+            say(f"jobu: the data stays in {shown(layout, layout.postgres_data)}")
+        if programs.runs_broker(settings):
+            say("jobu: the embedded Kafka broker was in memory: its messages are gone")
     for each in foreground.running(layout):
         say(f"jobu: main.py {' '.join(each.parts)} (pid {each.pid}) still runs; Ctrl-C ends it")

