@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from jobu_core.dispatcher.queue.event import decode_event
+from jobu_core.dispatcher.queue.isolate import insert_isolated
 from jobu_core.dispatcher.queue.resolve import TimedEvent, resolve_events
 from jobu_core.errors import Conflict, InvalidInput
 from jobu_core.models import DeadLetterStatus, NewExecution, Rejection, Trigger
@@ -58,7 +59,9 @@ def redrive(
             message_key=letter.key,
             message_time=letter.message_time,
         )
-        (made,) = insert_executions(connection, [row])
+        (made,) = insert_isolated(connection, [row], insert_executions)
+        if isinstance(made, Rejection):
+            raise InvalidInput(f"still refused: {made.code}: {made.message}")
         if made is None:  # the dead letter is locked and its count was read under the lock
             raise Conflict(f"redrive {number} of dead letter {letter_id} exists already")
         settle_dead_letter(
