@@ -137,16 +137,16 @@ def zones() -> st.SearchStrategy[ZoneInfo]:
 
 @st.composite
 def windows(draw: st.DrawFn, days: int = 3) -> tuple[ZoneInfo, datetime, datetime]:
-    """Draw a zone and a stretch of UTC time, half of them around a clock change."""
+    """Draw a zone and a stretch of UTC time; most begin, end or lie around a clock change."""
     zone = draw(zones())
     year = draw(st.integers(2005, 2036))
     changes = clock_changes(zone.key, year)
-    around_a_change: bool = draw(st.booleans())
-    if changes and around_a_change:
-        start = draw(st.sampled_from(changes)) - timedelta(days=1)
-    else:
-        start = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=draw(st.integers(0, 364)))
-    start += timedelta(minutes=draw(st.integers(-120, 120)), seconds=draw(st.integers(0, 59)))
+    new_year = datetime(year, 1, 1, tzinfo=UTC)
+    anchor = new_year + timedelta(days=draw(st.integers(0, 364)))
+    if changes:
+        anchor = draw(st.sampled_from((anchor, *changes)))
+    anchor += timedelta(minutes=draw(st.integers(-120, 120)), seconds=draw(st.integers(0, 59)))
+    start = anchor - timedelta(days=draw(st.integers(0, days)))
     return zone, start, start + timedelta(days=days)
 
 

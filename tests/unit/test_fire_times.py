@@ -175,6 +175,18 @@ def test_counting_ten_years_of_minutes_visits_none_of_them() -> None:
     assert times.count(start, stop) == (stop - start) // _MINUTE
 
 
+def test_from_inside_a_fold_both_directions_see_every_time() -> None:
+    """In Berlin 02:00-03:00 comes twice; a look from either pass misses nothing."""
+    fixed = fire_times("10,50 2 * * *", "Europe/Berlin")
+    second_pass = _utc("2026-10-25T01:30")
+    assert next(fixed.before(second_pass)) == _utc("2026-10-25T00:50")
+    assert fixed.count(second_pass, _utc("2026-10-25T12:00")) == 0
+    every = fire_times("10,50 * * * *", "Europe/Berlin")
+    first_pass = _utc("2026-10-25T00:30")
+    assert [at.hour for at in islice(every.after(first_pass), 3)] == [0, 1, 1]
+    assert [at.hour for at in islice(every.before(second_pass), 3)] == [1, 0, 0]
+
+
 @pytest.mark.parametrize("policy", [DstPolicy.SKIP, DstPolicy.BOTH])
 def test_other_dst_policies_are_refused_not_ignored(policy: DstPolicy) -> None:
     """Policies skip and both belong to a later version and say so."""
