@@ -66,6 +66,15 @@ UPDATE job_executions e
 RETURNING e.id, e.lease_token, e.handler_name, e.param_source
 """
 
+_AHEAD_IN_KEY: Final[LiteralString] = """
+SELECT o.id
+  FROM job_executions o
+ WHERE o.serial_key = :serial_key AND o.id <> :id
+   AND (o.status IN ('QUEUED', 'RUNNING') OR (o.status = 'PENDING' AND o.id < :id))
+ ORDER BY o.id
+ LIMIT 1
+"""
+
 _LOCK: Final[LiteralString] = "SELECT pg_advisory_xact_lock(:key)"
 
 _RUN_CLAIM: Final[LiteralString] = """
@@ -144,3 +153,9 @@ def claim_for_run(connection: sa.Connection, execution_id: int, token: UUID) -> 
     """
     claimed = connection.execute(text(_RUN_CLAIM), {"id": execution_id, "token": token})
     return claimed.one_or_none() is not None
+
+
+def ahead_in_key(connection: sa.Connection, serial_key: str, execution_id: int) -> int | None:
+    """Return the execution that must end before this one of the same serial key starts."""
+    values = {"serial_key": serial_key, "id": execution_id}
+    return connection.execute(text(_AHEAD_IN_KEY), values).scalar_one_or_none()
