@@ -7,7 +7,8 @@ import dagster as dg
 from jobu_core.config import load_settings
 from jobu_core.handlers.registry import Registry, load_registry
 from jobu_core.log import configure_logging
-from jobu_dagster.assets import build_assets, build_checks
+from jobu_dagster.assets import build_assets
+from jobu_dagster.checks import build_checks
 from jobu_dagster.jobs import build_jobs
 from jobu_dagster.schedules import build_schedules
 from jobu_dagster.sensors import build_sensors

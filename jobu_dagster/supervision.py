@@ -26,7 +26,7 @@ _JOIN_SECONDS: Final = 5.0
 
 
 class _Main:
-    """This worker's main process, as its forked children remember it."""
+    """The worker's main process, as its forked children remember it."""
 
     pid = os.getpid()
 
