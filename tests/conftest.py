@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fix_postgres",
     "tests.fix_project",
     "tests.fix_runs",
+    "tests.fix_stack",
     "tests.fix_store_time",
     "tests.grouping",
     "tests.fix_worker",

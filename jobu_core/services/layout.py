@@ -138,8 +138,13 @@ def _run_folder(state: Path) -> Path:
     if len(os.fsencode(link / _LONGEST_NAME)) <= _MAX_SOCKET_BYTES:
         return link
     digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(base) / f"jobu-{os.getuid()}-{digest}"
+    return _runtime_base() / f"jobu-{os.geteuid()}-{digest}"
+
+
+def _runtime_base() -> Path:
+    """Return a short folder; under root one that PostgreSQL's own user can pass."""
+    chosen = None if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR")
+    return Path(chosen or tempfile.gettempdir())
 
 
 def _make_private(folder: Path) -> None:

@@ -134,7 +134,7 @@ def program_section(
         f"stopasgroup = {str(program.signal_group).lower()}",
         "killasgroup = true",
         "redirect_stderr = true",
-        f"stdout_logfile = {_value(log)}",
+        f"stdout_logfile = {_value(_value(log))}",  # supervisord expands this one twice
         f"stdout_logfile_maxbytes = {rotation[0]}",
         f"stdout_logfile_backups = {rotation[1]}",
     ]
