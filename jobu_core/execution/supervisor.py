@@ -76,7 +76,9 @@ class Supervisor:
 
     def run_forever(self, stop: threading.Event) -> None:
         """Step until ``stop``; outages are waited out, anything else is raised."""
-        while not stop.wait(min(self.settings.cancel_poll_seconds, self.settings.heartbeat_seconds)):
+        while not stop.wait(
+            min(self.settings.cancel_poll_seconds, self.settings.heartbeat_seconds)
+        ):
             try:
                 self.step()
             except Outage as outage:
@@ -219,8 +221,9 @@ class Supervisor:
         reason: str,
         problem: Problem,
     ) -> None:
+        """Retry while attempts remain; a cancel that was asked for wins over both."""
         with transaction(self.engine) as connection:
-            if row.attempt >= row.max_attempts:
+            if row.attempt >= row.max_attempts and not row.cancel_requested:
                 transitions.finish(connection, row.fence, final, reason=reason, problem=problem)
             else:
                 wait = self.backoff.after_attempt(row.retry_backoff_seconds, row.attempt)
@@ -234,7 +237,7 @@ class Supervisor:
             supervision.return_unstarted(connection, [row.token], reason="sibling_ended")
 
     def _settle_if_gone(self, row: HeldRow) -> None:
-        """A row whose run no child has: lost, when seen so twice (a task may be ending)."""
+        """Write off a row whose run no child has, when seen so twice (a task may be ending)."""
         now = self.clock.monotonic()
         first = self._gone.setdefault(row.run_id, now)
         if now <= first:

@@ -1,0 +1,371 @@
+"""The supervisor on real rows and real child processes: one pass at a time (rules 12, 13, 14)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from jobu_core.clock import ManualClock
+from jobu_core.config import WorkerSettings
+from jobu_core.errors import StoreUnavailable
+from jobu_core.execution.cancel import cancel_execution
+from jobu_core.execution.supervisor import ActiveTask, Supervisor, WorkerIdentity
+from jobu_core.models import Status
+from jobu_core.runs import RunState
+from jobu_core.store import transitions, workers
+from jobu_core.store.engine import transaction
+from jobu_core.store.schema import job_executions
+from tests.launch_support import VERSION, WORKER, Jobs, fence_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from jobu_core.models import Execution
+    from tests.fix_runs import MemoryRuns
+    from tests.fix_store_time import StoreTime
+
+_DEAF = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+class Host:
+    """A worker's main process as the supervisor sees it: tasks in deaf children."""
+
+    def __init__(self, engine: Engine, runs: MemoryRuns, now: StoreTime, stack: ExitStack) -> None:
+        """Start without children."""
+        self.jobs = Jobs(engine)
+        self.runs = runs
+        self.now = now
+        self.clock = ManualClock()
+        self.tasks: list[ActiveTask] = []
+        self.kills: list[tuple[int, int]] = []
+        self._stack = stack
+        self.supervisor = Supervisor(
+            engine,
+            WorkerSettings(),
+            WorkerIdentity(WORKER, "host", os.getpid(), 2, VERSION),
+            lambda: list(self.tasks),
+            runs,
+            clock=self.clock,
+            kill=self.kill,
+        )
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send the signal and remember it."""
+        self.kills.append((pid, number))
+        os.kill(pid, number)
+
+    def child(self) -> subprocess.Popen[bytes]:
+        """Start a process that answers to nothing but SIGKILL."""
+        child = self._stack.enter_context(
+            subprocess.Popen([sys.executable, "-c", _DEAF], stdout=subprocess.PIPE),
+        )
+        self._stack.callback(child.kill)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        return child
+
+    def executing(self, **values: Any) -> tuple[Execution, subprocess.Popen[bytes]]:  # noqa: ANN401 - any field
+        """Return a RUNNING row and the child that has its run."""
+        batch = self.jobs.queued(**values)
+        run_id = self.runs.add(batch.token, RunState.STARTED)
+        started = self.jobs.start(batch, run_id=run_id)
+        assert started is not None
+        child = self.child()
+        self.tasks.append(ActiveTask(run_id, child.pid))
+        return started, child
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the database and the supervisor."""
+        self.now.forward(seconds=seconds)
+        self.clock.advance(seconds)
+
+    def run_state(self, row: Execution) -> RunState:
+        """Return the state of the run that executes ``row``."""
+        assert row.run_id is not None
+        return self.runs.known[row.run_id]
+
+
+@pytest.fixture
+def host(engine: Engine, runs: MemoryRuns, store_time: StoreTime) -> Iterator[Host]:
+    """Return a worker without children; those that are started end with the test."""
+    with ExitStack() as stack:
+        yield Host(engine, runs, store_time, stack)
+
+
+def killed(child: subprocess.Popen[bytes]) -> bool:
+    """Wait for the end of a child that should have been killed."""
+    return child.wait(timeout=10) == -signal.SIGKILL
+
+
+def test_it_keeps_the_workers_row(host: Host) -> None:
+    """The first pass adds it, later ones renew it, not more often than configured."""
+    host.supervisor.step()
+    with transaction(host.jobs.engine) as connection:
+        (worker,) = workers.list_workers(connection)
+    assert (worker.id, worker.slots, worker.code_version) == (WORKER, 2, VERSION)
+    host.wait(4)
+    host.supervisor.step()
+    with transaction(host.jobs.engine) as connection:
+        assert workers.list_workers(connection) == [worker]
+    host.wait(1)
+    host.supervisor.step()
+    with transaction(host.jobs.engine) as connection:
+        (renewed,) = workers.list_workers(connection)
+    assert renewed.heartbeat_at == host.now.now
+    assert renewed.started_at == worker.started_at
+
+
+def test_it_renews_only_what_a_live_child_has(host: Host) -> None:
+    """A row whose run no child has, or another worker's row, gets no heartbeat from here."""
+    held, _ = host.executing()
+    foreign = host.jobs.running(worker_id="elsewhere:9", run_id="other")
+    gone = host.jobs.running(run_id="nobody")
+    host.wait(5)
+    host.supervisor.step()
+    assert host.jobs.row(held.id).heartbeat_at == host.now.now
+    assert host.jobs.row(foreign.id).heartbeat_at == foreign.heartbeat_at
+    assert host.jobs.row(gone.id).heartbeat_at == gone.heartbeat_at
+
+
+def test_it_renews_a_launch_that_a_child_is_loading(host: Host) -> None:
+    """Stamped but not begun: its heartbeat tells the reconciler that it is in hand."""
+    batch = host.jobs.queued()
+    host.jobs.stamp(batch, run_id="r")
+    host.tasks.append(ActiveTask("r", host.child().pid))
+    host.wait(5)
+    host.supervisor.step()
+    assert host.jobs.row(batch.execution_ids[0]).heartbeat_at == host.now.now
+
+
+def test_a_passed_deadline_is_written_before_the_kill(host: Host) -> None:
+    """Fenced TIMEOUT first: what is killed no longer owns its row."""
+    row, child = host.executing(timeout_seconds=60, max_attempts=1)
+    seen: list[Status] = []
+
+    def kill(pid: int, number: int) -> None:
+        seen.append(host.jobs.row(row.id).status)
+        host.kill(pid, number)
+
+    host.supervisor.kill = kill
+    host.wait(59)
+    host.supervisor.step()
+    assert not host.kills
+    host.wait(1)
+    host.supervisor.step()
+    assert seen == [Status.TIMEOUT]
+    assert killed(child)
+    assert host.run_state(row) is RunState.FAILURE
+    assert host.jobs.row(row.id).error_type == "Timeout"
+
+
+def test_a_timeout_is_retried_while_attempts_remain(host: Host) -> None:
+    """The same row waits for its next attempt."""
+    row, child = host.executing(timeout_seconds=1, max_attempts=2, retry_backoff_seconds=100)
+    host.wait(1)
+    host.supervisor.step()
+    after = host.jobs.row(row.id)
+    assert (after.status, after.reason, after.attempt) == (Status.PENDING, "timeout", 1)
+    assert after.next_attempt_at is not None
+    assert 90 <= (after.next_attempt_at - host.now.now).total_seconds() <= 110
+    assert killed(child)
+
+
+@pytest.mark.parametrize("end", ["deadline", "cancel"])
+def test_a_row_that_ended_by_itself_is_not_killed(host: Host, end: str) -> None:
+    """Between the read and the write the child finished: the fence refuses, nobody is hit."""
+    row, child = host.executing(timeout_seconds=1)
+    if end == "cancel":
+        host.jobs.change(row.id, timeout_seconds=3600, deadline_at=None)
+        cancel_execution(host.jobs.engine, row.id, who="t", reason="r")
+        host.supervisor.step()
+        host.kills.clear()
+    host.wait(5)
+    first_look = list(host.tasks)
+    calls = {"count": 0}
+
+    def tasks_around_the_end() -> list[ActiveTask]:
+        calls["count"] += 1
+        if calls["count"] == 2:
+            with transaction(host.jobs.engine) as connection:
+                transitions.finish(connection, fence_of(row), Status.SUCCESS)
+        return first_look
+
+    host.supervisor.tasks = tasks_around_the_end
+    host.supervisor.step()
+    assert host.jobs.row(row.id).status is Status.SUCCESS
+    assert host.kills == []
+    assert child.poll() is None
+
+
+def test_a_cancel_is_a_hint_then_a_write_then_a_kill(host: Host) -> None:
+    """SIGINT and a grace for the handler; then CANCELED is written and the child killed."""
+    row, child = host.executing()
+    cancel_execution(host.jobs.engine, row.id, who="t", reason="enough")
+    host.supervisor.step()
+    assert host.kills == [(child.pid, signal.SIGINT)]
+    assert host.run_state(row) is RunState.CANCELING
+    host.wait(1.9)
+    host.supervisor.step()
+    assert host.jobs.row(row.id).status is Status.RUNNING
+    assert len(host.kills) == 1
+    host.wait(0.1)
+    host.supervisor.step()
+    assert killed(child)
+    after = host.jobs.row(row.id)
+    assert (after.status, after.reason, after.cancel_reason) == (
+        Status.CANCELED,
+        "canceled",
+        "enough",
+    )
+    assert host.run_state(row) is RunState.CANCELED
+
+
+def test_a_lost_child_costs_an_attempt_at_the_second_look(host: Host) -> None:
+    """No child has the run: it may be ending, so one look more; then worker_lost."""
+    row, child = host.executing()
+    untouched, _ = host.executing()
+    child.kill()
+    host.tasks = [task for task in host.tasks if task.run_id != row.run_id]
+    host.supervisor.step()
+    assert host.jobs.row(row.id).status is Status.RUNNING
+    host.wait(1)
+    host.supervisor.step()
+    after = host.jobs.row(row.id)
+    assert (after.status, after.reason) == (Status.PENDING, "worker_lost")
+    assert host.run_state(row) is RunState.FAILURE
+    assert host.jobs.row(untouched.id).status is Status.RUNNING
+
+
+def test_a_run_that_appears_between_two_looks_is_not_lost(host: Host) -> None:
+    """Celery may name the child a moment after the child began: the count starts over."""
+    row, _ = host.executing()
+    known, host.tasks = host.tasks, []
+    host.supervisor.step()
+    host.tasks = known
+    host.wait(1)
+    host.supervisor.step()
+    host.tasks = []
+    host.wait(1)
+    host.supervisor.step()
+    assert host.jobs.row(row.id).status is Status.RUNNING
+
+
+def test_a_child_lost_in_the_last_attempt_fails_the_row(host: Host) -> None:
+    """FAILED worker_lost, at once and not after a lease."""
+    row = host.jobs.running(max_attempts=1)
+    host.supervisor.step()
+    host.wait(1)
+    host.supervisor.step()
+    after = host.jobs.row(row.id)
+    assert (after.status, after.reason) == (Status.FAILED, "worker_lost")
+
+
+def test_a_cancel_wins_over_a_lost_child(host: Host) -> None:
+    """Asked to cancel, then the child died of it, in its last attempt: CANCELED."""
+    row = host.jobs.running(max_attempts=1)
+    cancel_execution(host.jobs.engine, row.id, who="t", reason="r")
+    host.supervisor.step()
+    host.wait(1)
+    host.supervisor.step()
+    assert host.jobs.row(row.id).status is Status.CANCELED
+
+
+def test_unstarted_siblings_of_a_killed_child_return_uncounted(host: Host) -> None:
+    """Rows of the same launch that had not begun wait again, no launch or attempt lost."""
+    row, child = host.executing(timeout_seconds=1)
+    sibling = host.jobs.add()
+    host.jobs.change(sibling, status="QUEUED", lease_token=row.lease_token, launch_count=2)
+    host.wait(1)
+    host.supervisor.step()
+    assert killed(child)
+    after = host.jobs.row(sibling)
+    assert (after.status, after.launch_count, after.attempt) == (Status.PENDING, 2, 0)
+    assert after.lease_token is None
+
+
+def test_what_dagster_could_not_be_told_is_told_later(host: Host) -> None:
+    """The row comes first; the run's end is reported when its store answers again."""
+    row, child = host.executing(timeout_seconds=1, max_attempts=1)
+    host.wait(1)
+    host.runs.outage = StoreUnavailable("gone")
+    with pytest.raises(StoreUnavailable):
+        host.supervisor.step()
+    assert killed(child)
+    assert host.jobs.row(row.id).status is Status.TIMEOUT
+    host.runs.outage = None
+    host.tasks.clear()
+    host.supervisor.step()
+    assert host.run_state(row) is RunState.FAILURE
+
+
+def test_a_planned_shutdown_hands_everything_back(host: Host) -> None:
+    """Running rows return uncounted, waiting ones too; children end; the worker is forgotten."""
+    row, child = host.executing()
+    waiting = host.jobs.queued()
+    host.jobs.stamp(waiting, run_id="w")
+    host.supervisor.step()
+    assert host.supervisor.hand_back() == 2
+    assert killed(child)
+    after = host.jobs.row(row.id)
+    assert (after.status, after.reason, after.attempt) == (Status.PENDING, "worker_shutdown", 0)
+    assert host.jobs.row(waiting.execution_ids[0]).status is Status.PENDING
+    with transaction(host.jobs.engine) as connection:
+        assert workers.list_workers(connection) == []
+
+
+def test_a_shutdown_does_not_undo_a_cancel(host: Host) -> None:
+    """A row that was asked to cancel is not handed back but CANCELED."""
+    row, child = host.executing()
+    cancel_execution(host.jobs.engine, row.id, who="t", reason="r")
+    host.supervisor.hand_back()
+    assert killed(child)
+    assert host.jobs.row(row.id).status is Status.CANCELED
+
+
+def test_it_drains_when_launches_are_made_for_other_code(host: Host) -> None:
+    """The launcher's version is in the store; before the first launch nothing is concluded."""
+    assert not host.supervisor.should_drain()
+    host.jobs.claim()
+    assert not host.supervisor.should_drain()
+    with transaction(host.jobs.engine) as connection:
+        workers.publish_code_version(connection, "v2")
+    assert host.supervisor.should_drain()
+
+
+def test_outages_are_waited_out_and_anything_else_escapes(host: Host) -> None:
+    """A store that is away does not end the loop; a bug does, and with it the main process."""
+    faults: list[Exception] = [StoreUnavailable("away"), RuntimeError("a bug")]
+    host.supervisor.settings = WorkerSettings(cancel_poll_seconds=0.001)
+
+    def tasks() -> list[ActiveTask]:
+        raise faults.pop(0)
+
+    host.supervisor.tasks = tasks
+    with pytest.raises(RuntimeError, match="a bug"):
+        host.supervisor.run_forever(threading.Event())
+    assert faults == []
+
+
+def test_it_stops_when_told(host: Host) -> None:
+    """A set event ends the loop before the next pass."""
+    stop = threading.Event()
+    stop.set()
+    host.supervisor.run_forever(stop)
+    with host.jobs.engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(job_executions)) == 0
