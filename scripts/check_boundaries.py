@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 PRIVATE_DAGSTER: Final = ("jobu_dagster/private.py",)
 SPEAKS_SQL: Final = ("jobu_core/store/", "jobu_core/pipeline/load/")
-READS_THE_CLOCK: Final = ("jobu_core/clock.py",)
+READS_THE_CLOCK: Final = (
+    "jobu_core/clock.py",
+    "jobu_core/services/doctor.py",  # compares this machine's clock with the database's
+)
 
 _STATEMENTS: Final = frozenset({"text", "select", "insert", "update", "delete"})
 _DRIVERS: Final = frozenset(
