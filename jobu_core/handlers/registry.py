@@ -22,6 +22,7 @@ from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
 from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations
 from jobu_core.handlers.functions import FunctionHandler
+from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
     from jobu_core.config import DatasetSettings, HandlersSettings
     from jobu_core.pipeline.datasets import Dataset
 
-BUILT_INS: Final = ("jobu_core.handlers.sample_handler",)
+BUILT_INS: Final = tuple(
+    f"jobu_core.handlers.{name}"
+    for name in (
+        *("sample_handler", "pandas_preprocess", "pydantic_validator", "db_loader"),
+        "pipeline",
+    )
+)
 """Modules whose handlers and models every installation has."""
 
 
@@ -101,7 +108,7 @@ def load_registry(
     return Registry(
         handlers=handlers,
         models=models,
-        datasets=datasets,  # type: ignore[arg-type]
+        datasets=build_datasets(datasets, models),
         free_tables=settings.free_tables,
         code_version=_code_version(own, datasets),
     )

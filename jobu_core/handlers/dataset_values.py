@@ -1,0 +1,157 @@
+"""What a dataset gives where the params say nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobu_core.config.sources import suggest
+from jobu_core.errors import InvalidParams
+from jobu_core.pipeline.load.identifiers import is_allowed, parse_table, reserved
+from jobu_core.pipeline.load.request import Mode
+from jobu_core.pipeline.rejects import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from jobu_core.config.datasets import CsvOptions
+    from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.params import (
+        DataParams,
+        LoadParams,
+        PreprocessParams,
+        RejectParams,
+        ValidateParams,
+    )
+    from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.load.identifiers import TableName
+
+DEFAULT_MODEL = "SampleRecord"
+
+
+def dataset_of(params: DataParams, datasets: Mapping[str, Dataset]) -> Dataset | None:
+    """Return the named dataset, None when none is named; raises InvalidParams."""
+    if params.dataset is None:
+        return None
+    found = datasets.get(params.dataset)
+    if found is None:
+        raise InvalidParams(
+            f"dataset: no dataset {params.dataset!r}{suggest(params.dataset, datasets)}"
+        )
+    return found
+
+
+def model_of(params: ValidateParams, declared: Declarations) -> type[BaseModel]:
+    """Return the model: given, else the dataset's, else SampleRecord; or InvalidParams."""
+    dataset = dataset_of(params, declared.datasets)
+    if params.model is None and dataset is not None:
+        return dataset.model
+    name = params.model or DEFAULT_MODEL
+    found = declared.models.get(name)
+    if found is None:
+        raise InvalidParams(
+            f"model: no model named {name!r} is registered{suggest(name, declared.models)}"
+        )
+    return found
+
+
+def target_of(params: LoadParams, declared: Declarations) -> TableName:
+    """Return the table to load; raises InvalidParams unless it is allowed.
+
+    Allowed are the targets of datasets and what ``free_tables`` names.
+    """
+    dataset = dataset_of(params, declared.datasets)
+    if params.target_table is not None:
+        target = parse_table(params.target_table, database=params.target_db)
+    elif dataset is not None:
+        return dataset.target
+    else:
+        raise InvalidParams("target_table: needed unless dataset names one")
+    why = reserved(target)
+    if why is not None:
+        raise InvalidParams(f"target_table: {target} can never be a target: {why}")
+    if not is_dataset_target(target, declared) and not is_allowed(target, declared.free_tables):
+        raise InvalidParams(
+            f"target_table: {target} is not the target of a dataset; "
+            "add it to datasets.yaml, or to free_tables in handlers.yaml"
+        )
+    return target
+
+
+def is_dataset_target(target: TableName, declared: Declarations) -> bool:
+    """Whether a dataset of datasets.yaml lands in ``target``."""
+    return any(dataset.target == target for dataset in declared.datasets.values())
+
+
+def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:
+    """Return the mode: given, else the dataset's, else append."""
+    if params.truncate_before:
+        return Mode.REPLACE
+    if params.mode is not None:
+        return Mode(params.mode)
+    return Mode.APPEND if dataset is None else Mode(dataset.settings.mode)
+
+
+def input_of(given: str | None, dataset: Dataset | None) -> str:
+    """Return the input's logical path: given, else the dataset's; or InvalidParams."""
+    if given is None and dataset is not None:
+        return dataset.settings.input
+    return needed(given, "input_path", "dataset names one")
+
+
+def needed(given: str | None, field: str, otherwise: str) -> str:
+    """Return ``given``; raises InvalidParams when there is none."""
+    if given is None:
+        raise InvalidParams(f"{field}: needed unless {otherwise}")
+    return given
+
+
+def csv_of(given: CsvOptions | None, dataset: Dataset | None) -> CsvOptions | None:
+    """Return how the CSV is written down."""
+    return dataset.settings.csv if given is None and dataset is not None else given
+
+
+def rename_of(given: dict[str, str] | None, dataset: Dataset | None) -> dict[str, str] | None:
+    """Return the columns' new names."""
+    return dataset.settings.rename if given is None and dataset is not None else given
+
+
+def filters_of(
+    params: PreprocessParams, dataset: Dataset | None
+) -> Mapping[str, Mapping[str, object]]:
+    """Return which rows are wanted."""
+    if params.filters is None:
+        return {} if dataset is None else dataset.settings.filters
+    return params.filters
+
+
+def limits_of(params: RejectParams, dataset: Dataset | None) -> Limits:
+    """Return how many rejects are too many; both limits from one place."""
+    given = params.max_errors is not None or params.max_error_rate is not None
+    if dataset is not None and not given:
+        settings = dataset.settings
+        return Limits(params.strict, settings.max_errors, settings.max_error_rate)
+    return Limits(params.strict, params.max_errors, params.max_error_rate)
+
+
+def show_values_of(params: RejectParams, dataset: Dataset | None) -> bool:
+    """Whether cells may be told: given, else the dataset's, else not."""
+    if params.show_values is None:
+        return dataset is not None and dataset.settings.show_values
+    return params.show_values
+
+
+def rejects_path_of(context: HandlerContext, params: RejectParams) -> Path | None:
+    """Return where the user wants rejects, or None."""
+    return None if params.rejects_path is None else context.paths.resolve(params.rejects_path)
+
+
+def shown_path(context: HandlerContext, path: Path | None) -> str | None:
+    """Return a path as a person would give it; of jobu's own files only the name."""
+    if path is None:
+        return None
+    if path.is_relative_to(context.work_dir.parent.parent):
+        return path.name
+    return context.paths.logical(path)

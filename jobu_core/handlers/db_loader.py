@@ -1,0 +1,143 @@
+"""The handler ``db_loader``: a Parquet file into a table, once per execution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobu_core.errors import InvalidParams
+from jobu_core.handlers.base import BaseHandler, CheckResult, handler
+from jobu_core.handlers.dataset_values import (
+    dataset_of,
+    is_dataset_target,
+    mode_of,
+    needed,
+    target_of,
+)
+from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.params import LoadParams
+from jobu_core.handlers.stages import canonical_sha256
+from jobu_core.pipeline.datasets import COUNTS_CHECK
+from jobu_core.pipeline.load.postgres import load_parquet
+from jobu_core.pipeline.load.request import Guards, LoadRequest, Outcome
+from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
+from jobu_core.pipeline.types import ROW_COLUMN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.load.request import LoadResult
+
+
+class DbLoaderParams(LoadParams):
+    """Params of ``db_loader``."""
+
+    input_path: str | None = None
+    """The Parquet file."""
+
+
+@handler("db_loader")
+class DbLoader(BaseHandler):
+    """Load a Parquet file into a PostgreSQL table."""
+
+    Params = DbLoaderParams
+
+    def check(self, params: DbLoaderParams, declared: Declarations) -> None:
+        """Refuse an unknown dataset, a forbidden table, a missing path."""
+        target_of(params, declared)
+        needed(params.input_path, "input_path", "it is a stage of pipeline")
+
+    def run(self, context: HandlerContext, params: DbLoaderParams) -> dict[str, Any]:
+        """Load the file and tell what landed."""
+        logical = needed(params.input_path, "input_path", "it is a stage of pipeline")
+        path = context.paths.resolve(logical)
+        return load_file(context, params, path, shown=logical)
+
+
+def load_file(
+    context: HandlerContext,
+    params: LoadParams,
+    path: Path,
+    *,
+    shown: str,
+) -> dict[str, Any]:
+    """Load ``path`` as ``params`` say, emit the table's asset and return the result.
+
+    ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
+    raises, and InvalidParams for a database that is not configured.
+    """
+    declared = context.declarations
+    target = target_of(params, declared)
+    dataset = dataset_of(params, declared.datasets)
+    url = context.databases.get(target.database)
+    if url is None:
+        known = ", ".join(sorted(context.databases))
+        raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
+    provenance = read_provenance(path, shown)
+    create = is_dataset_target(target, declared) if params.create is None else params.create
+    request = LoadRequest(
+        path=path,
+        target=target,
+        url=url,
+        mode=mode_of(params, dataset),
+        strategy=params.replace_strategy,
+        create=create,
+        guards=Guards(params.allow_empty, params.max_shrink),
+        installation=context.installation,
+        root_execution_id=context.root_execution_id,
+        execution_id=context.execution_id,
+        attempt=context.attempt,
+        effective_time=context.effective_time,
+        source_sha256=file_sha256(path) if provenance is None else provenance.source_sha256,
+        params_sha256=canonical_sha256(params.model_dump(mode="json")),
+        rejected=0 if provenance is None else provenance.rejected,
+        hidden=(ROW_COLUMN,),
+        check_lease=context.check_lease,
+        lock_wait_seconds=params.lock_wait_seconds,
+    )
+    result = load_parquet(request)
+    context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
+    if result.outcome is not Outcome.STALE_REPLACE:
+        _emit(context, dataset, result, shown)
+    return _as_json(result)
+
+
+def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:
+    context.emit(
+        made(
+            context,
+            dataset,
+            Step.TABLE,
+            facts={
+                "dagster/row_count": result.rows,
+                "dagster/table_name": result.target,
+                "table": result.target,
+                "input_path": shown,
+                "rejected": result.rejected,
+                "mode": result.mode,
+                "strategy": result.strategy,
+                "outcome": result.outcome.value,
+                "load_id": result.load_id,
+                "load_key": result.load_key,
+            },
+            columns=result.columns,
+            checks=(CheckResult(COUNTS_CHECK, passed=True, metadata={"rows": result.rows}),),
+        ),
+    )
+
+
+def _as_json(result: LoadResult) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "rows": result.rows,
+        "rejected": result.rejected,
+        "table": result.target,
+        "mode": result.mode,
+        "strategy": result.strategy,
+        "outcome": result.outcome.value,
+        "load_id": result.load_id,
+        "load_key": result.load_key,
+    }
+    if result.outcome is not Outcome.LOADED:
+        told["reason"] = result.outcome.value
+    return told

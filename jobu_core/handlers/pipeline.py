@@ -1,0 +1,184 @@
+"""The handler ``pipeline``: preprocess, validate and load, as three stages.
+
+Each stage does what the handler of its own does. Between them lie Parquet files
+that a later attempt reuses; what a user named with ``output_path`` or
+``valid_path`` is written anew each time and kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_validator
+
+from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.handlers.base import StagedHandler, handler
+from jobu_core.handlers.dataset_values import (
+    dataset_of,
+    input_of,
+    model_of,
+    rejects_path_of,
+    shown_path,
+    target_of,
+)
+from jobu_core.handlers.db_loader import load_file
+from jobu_core.handlers.pandas_preprocess import (
+    INPUT_MISSING,
+    check_preprocess,
+    emit_parquet,
+    find_input,
+    write_rows,
+)
+from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidateParams
+from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
+from jobu_core.handlers.stages import fingerprint, shelf
+from jobu_core.pipeline.parquet_writer import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobu_core.handlers.base import Declarations, HandlerContext
+
+    Report = dict[str, Any]
+
+
+class PipelineParams(PreprocessParams, ValidateParams, LoadParams):
+    """Params of ``pipeline``: those of its three stages; all may come from ``dataset``."""
+
+    input_path: str | None = None
+    """The CSV file; the dataset's input unless given."""
+    output_path: str | None = None
+    """Where to keep the preprocessed Parquet; not kept unless given."""
+    valid_path: str | None = None
+    """Where to keep the Parquet of the valid rows; not kept unless given."""
+    fused: bool = False
+
+    @field_validator("fused")
+    @classmethod
+    def _not_fused(cls, value: bool) -> bool:
+        if value:
+            raise NotAvailableYet("fused is not available yet")
+        return value
+
+
+@handler("pipeline")
+class Pipeline(StagedHandler):
+    """A CSV file into a table: preprocessed, validated, loaded."""
+
+    Params = PipelineParams
+    stages = ("preprocess", "validate", "load")
+
+    def check(self, params: PipelineParams, declared: Declarations) -> None:
+        """Refuse what one of the three stages would refuse."""
+        check_preprocess(params, declared)
+        input_of(params.input_path, dataset_of(params, declared.datasets))
+        model_of(params, declared)
+        target_of(params, declared)
+
+    def run_stage(
+        self,
+        stage: str,
+        context: HandlerContext,
+        params: PipelineParams,
+        carried: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Run one stage; a missing input that may be skipped skips all of them."""
+        if carried.get("reason") == INPUT_MISSING:
+            return {}
+        if stage == "preprocess":
+            return _preprocess(context, params)
+        if stage == "validate":
+            return _validate(context, params, carried)
+        return _load(context, params, carried)
+
+
+def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
+    source = find_input(context, params, params.input_path)
+    if source is None:
+        return {"rows": 0, "reason": INPUT_MISSING}
+
+    def write(output: Path, rejects: Path | None) -> Report:
+        return write_rows(context, params, source, output=output, rejects=rejects)
+
+    step = _Step("preprocess", source, params.output_path)
+    path, told = _kept_or_shelved(context, params, step, write)
+    emit_parquet(context, params, told)
+    return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
+
+
+def _validate(
+    context: HandlerContext, params: PipelineParams, carried: Mapping[str, Any]
+) -> Report:
+    before = carried["preprocess"]
+    source = Path(before["file"])
+
+    def write(output: Path, rejects: Path | None) -> Report:
+        report = check_rows(
+            context,
+            params,
+            source,
+            name=before["input_path"],
+            output=output,
+            rejects=rejects_path_of(context, params) or rejects,
+        )
+        return as_json(context, report)
+
+    schema = model_of(params, context.declarations).__pydantic_core_schema__
+    step = _Step("validate", source, params.valid_path, schema)
+    path, told = _kept_or_shelved(context, params, step, write)
+    emit_valid(context, params, told)
+    return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
+
+
+def _load(context: HandlerContext, params: PipelineParams, carried: Mapping[str, Any]) -> Report:
+    before = carried["validate"]
+    told = load_file(context, params, Path(before["file"]), shown=before["input_path"])
+    for stage in ("preprocess", "validate"):
+        _forget(context, Path(carried[stage]["file"]))
+    reason = {"reason": told["reason"]} if "reason" in told else {}
+    return {"rows": told["rows"], "load": told, **reason}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A stage that writes a file: what it reads, and where the user wants its output."""
+
+    name: str
+    source: Path
+    wanted: str | None
+    schema: object = None
+
+
+def _kept_or_shelved(
+    context: HandlerContext,
+    params: PipelineParams,
+    step: _Step,
+    write: Callable[[Path, Path | None], Report],
+) -> tuple[Path, Report]:
+    """Write where the user said, else publish for this attempt and those after it."""
+    if step.wanted is not None:
+        output = context.paths.resolve(step.wanted)
+        return output, write(output, None)
+    read = file_sha256(step.source)
+    place = shelf(
+        context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
+    )
+    found = place.published()
+    if found is not None:
+        context.logger.info("stage output reused", stage=step.name, file=place.path.name)
+        return place.path, {**found, "reused": True}
+    told = write(place.draft, place.draft_rejects)
+    if file_sha256(step.source) != read:
+        raise FileError(f"{told['input_path']}: changed while it was read")
+    if told["rejects_path"] == place.draft_rejects.name:
+        told["rejects_path"] = shown_path(context, place.rejects)
+    place.publish(told)
+    return place.path, told
+
+
+def _forget(context: HandlerContext, path: Path) -> None:
+    """Remove a stage's output that only jobu knew of, once it is in the table."""
+    if path.is_relative_to(context.work_dir.parent.parent):
+        path.unlink(missing_ok=True)

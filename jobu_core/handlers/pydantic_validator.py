@@ -1,0 +1,185 @@
+"""The handler ``pydantic_validator``: rows against a model, the rejects explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from jobu_core.handlers.base import BaseHandler, CheckResult, handler, model
+from jobu_core.handlers.dataset_values import (
+    csv_of,
+    dataset_of,
+    limits_of,
+    model_of,
+    needed,
+    rejects_path_of,
+    rename_of,
+    show_values_of,
+    shown_path,
+)
+from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.params import ValidateParams
+from jobu_core.pipeline.datasets import REJECTS_CHECK
+from jobu_core.pipeline.validate.report import ValidationOptions
+from jobu_core.pipeline.validate.rows import validate_file, validate_records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.pipeline.validate.report import ValidationReport
+
+
+@model("SampleRecord")
+class SampleRecord(BaseModel):
+    """The row of the demo, and the model of params that name none."""
+
+    id: int
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    value: Annotated[float, Field(ge=0)]
+
+
+class PydanticValidatorParams(ValidateParams):
+    """Params of ``pydantic_validator``."""
+
+    input_path: str | None = None
+    """A CSV or Parquet file."""
+    data: list[Any] | None = None
+    """Records, in place of a file."""
+    output_path: str | None = None
+    """The Parquet file of the valid rows; not kept unless given."""
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if self.input_path is not None and self.data is not None:
+            raise ValueError("input_path and data: give one of them")
+        return self
+
+
+@handler("pydantic_validator")
+class PydanticValidator(BaseHandler):
+    """Hold rows against a registered model."""
+
+    Params = PydanticValidatorParams
+
+    def check(self, params: PydanticValidatorParams, declared: Declarations) -> None:
+        """Refuse an unknown dataset or model, or nothing to validate."""
+        model_of(params, declared)
+        if params.data is None:
+            needed(params.input_path, "input_path", "data is given")
+
+    def run(self, context: HandlerContext, params: PydanticValidatorParams) -> dict[str, Any]:
+        """Write the valid rows and tell what became of the others."""
+        output = (
+            context.work_dir / "valid.parquet"
+            if params.output_path is None
+            else context.paths.resolve(params.output_path)
+        )
+        rejects = rejects_path_of(context, params)
+        if params.data is not None:
+            report = _validate_data(context, params, output=output, rejects=rejects)
+        else:
+            logical = needed(params.input_path, "input_path", "data is given")
+            report = check_rows(
+                context,
+                params,
+                context.paths.resolve(logical),
+                name=logical,
+                output=output,
+                rejects=rejects,
+            )
+        told = as_json(context, report)
+        if params.output_path is None:
+            told["output_path"] = None  # goes with the attempt's folder
+            if rejects is None:
+                told["rejects_path"] = None
+        emit_valid(context, params, told)
+        return told
+
+
+def check_rows(
+    context: HandlerContext,
+    params: ValidateParams,
+    source: Path,
+    *,
+    name: str,
+    output: Path,
+    rejects: Path | None,
+) -> ValidationReport:
+    """Write the valid rows of a file to ``output``; the dataset fills the gaps."""
+    dataset = dataset_of(params, context.datasets)
+    return validate_file(
+        source,
+        model=model_of(params, context.declarations),
+        output_path=output,
+        source_name=name,
+        options=_options(context, params),
+        csv=csv_of(None, dataset),
+        rename=rename_of(None, dataset),
+        rejects_path=rejects,
+    )
+
+
+def _validate_data(
+    context: HandlerContext,
+    params: PydanticValidatorParams,
+    *,
+    output: Path,
+    rejects: Path | None,
+) -> ValidationReport:
+    return validate_records(
+        params.data or [],
+        model=model_of(params, context.declarations),
+        output_path=output,
+        source_name=f"execution {context.execution_id}: data",
+        options=_options(context, params),
+        rejects_path=rejects,
+    )
+
+
+def _options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
+    dataset = dataset_of(params, context.datasets)
+    return ValidationOptions(
+        coercion=params.coercion,
+        null_means=params.null_means,
+        show_values=show_values_of(params, dataset),
+        limits=limits_of(params, dataset),
+    )
+
+
+def as_json(context: HandlerContext, report: ValidationReport) -> dict[str, Any]:
+    """Return the report as a result."""
+    return {
+        "rows": report.valid,
+        "rows_in": report.rows,
+        "rejected": report.rejected,
+        "rejected_before": report.rejected_before,
+        "counts": report.counts,
+        "columns": [list(column) for column in report.columns],
+        "input_path": report.source_file,
+        "output_path": shown_path(context, report.output_path),
+        "rejects_path": shown_path(context, report.rejects_path),
+        "source_sha256": report.sha256,
+    }
+
+
+def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[str, Any]) -> None:
+    """Materialize the valid rows, with the check of the rejects."""
+    facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
+    check = CheckResult(
+        REJECTS_CHECK,
+        passed=True,  # a breach ends the attempt before anything is made
+        metadata={"rejected": told["rejected"], "counts": told["counts"]},
+    )
+    context.emit(
+        made(
+            context,
+            dataset_of(params, context.datasets),
+            Step.VALID,
+            facts={"dagster/row_count": told["rows"], **facts},
+            columns=tuple((name, kind) for name, kind in told["columns"]),
+            checks=(check,),
+        ),
+    )
