@@ -50,3 +50,11 @@ def test_decisions_are_numbered_without_gap_or_repetition() -> None:
     assert numbers == list(range(1, len(ADRS) + 1))
     for path in ADRS:
         assert path.read_text(encoding="utf-8").startswith(f"# {int(path.name[:4])}. ")
+
+
+def test_make_help_lists_every_target() -> None:
+    """A target that does something says what; nothing else is declared."""
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    declared = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[0].split()
+    described = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
+    assert sorted(declared) == sorted(described)
