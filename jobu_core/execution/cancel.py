@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobu_core.errors import Conflict
-from jobu_core.models import Status
 from jobu_core.store import audit, cancellation
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Engine
+
+    from jobu_core.models import Status
 
 
 def cancel_execution(engine: Engine, execution_id: int, *, who: str, reason: str) -> Status:

@@ -70,4 +70,6 @@ def judge(rows: Sequence[RowOfRun], *, started_seconds_ago: float) -> HealthRepo
         return HealthReport(RunHealth.ALIVE, "its worker is alive")
     ended = all(row.status in TERMINAL for row in rows)
     state = "ended" if ended else "moved on"
-    return HealthReport(RunHealth.LOST, f"its worker is gone; execution {rows[0].execution_id} has {state}")
+    return HealthReport(
+        RunHealth.LOST, f"its worker is gone; execution {rows[0].execution_id} has {state}"
+    )

@@ -74,12 +74,20 @@ def _reason_of(result: object) -> str | None:
 
 def decide(error: BaseException | None, execution: Execution, backoff: Backoff) -> Decision:
     """Return what happens to ``execution`` after ``error`` (None: it succeeded)."""
-    if error is None:
-        return Decision(Status.SUCCESS)
-    if isinstance(error, Cancel):
-        return Decision(Status.CANCELED, "handler", problem=Problem("Cancel", redact(error.reason)))
-    if isinstance(error, Stopped) and error.lease.cancel_requested:
-        return Decision(Status.CANCELED, "canceled")
+    match error:
+        case None:
+            return Decision(Status.SUCCESS)
+        case Cancel():
+            problem = Problem("Cancel", redact(error.reason))
+            return Decision(Status.CANCELED, "handler", problem=problem)
+        case Stopped() if error.lease.cancel_requested:
+            return Decision(Status.CANCELED, "canceled")
+        case _:
+            return _after_failure(error, execution, backoff)
+
+
+def _after_failure(error: BaseException, execution: Execution, backoff: Backoff) -> Decision:
+    """Another attempt while there are any; never for what another attempt cannot change."""
     problem = Problem(_type_of(error), redact(str(error)))
     wait = backoff.after_attempt(execution.retry_backoff_seconds, execution.attempt)
     if isinstance(error, TargetBusy):

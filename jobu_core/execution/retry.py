@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,8 @@ from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution, insert_executions
 
 if TYPE_CHECKING:
+    import random
+
     import sqlalchemy as sa
     from sqlalchemy import Engine
 
@@ -30,7 +31,7 @@ class Backoff:
     random: random.Random
 
     def after_attempt(self, base_seconds: float, attempt: int) -> float:
-        """Return ``base × 2^(attempt−1)`` seconds, capped at an hour, jittered."""
+        """Return ``base * 2 ** (attempt - 1)`` seconds, capped at an hour, jittered."""
         seconds = min(MAX_BACKOFF_SECONDS, base_seconds * 2.0 ** min(attempt - 1, 40))
         return seconds * self.random.uniform(1 - _JITTER, 1 + _JITTER)
 

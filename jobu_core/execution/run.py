@@ -224,4 +224,3 @@ def _json_problem(result: object) -> BaseException | None:
     except (TypeError, ValueError, RecursionError) as error:
         return TypeError(f"the handler's result does not fit in JSON: {error}")
     return None
-

@@ -266,6 +266,17 @@ def test_a_run_that_appears_between_two_looks_is_not_lost(host: Host) -> None:
     assert host.jobs.row(row.id).status is Status.RUNNING
 
 
+def test_a_run_that_appears_during_a_look_is_in_hand(host: Host) -> None:
+    """Celery named the child after the first glance and before the rows were read."""
+    row, _ = host.executing()
+    glances = [[], list(host.tasks)] * 3
+    host.supervisor.tasks = lambda: glances.pop(0)
+    for _ in range(3):
+        host.supervisor.step()
+        host.wait(1)
+    assert host.jobs.row(row.id).status is Status.RUNNING
+
+
 def test_a_child_lost_in_the_last_attempt_fails_the_row(host: Host) -> None:
     """FAILED worker_lost, at once and not after a lease."""
     row = host.jobs.running(max_attempts=1)
