@@ -168,6 +168,11 @@ class RowsRejected(DataError):  # noqa: N818 - a fact about rows
 
     code = "rows_rejected"
 
+    def __init__(self, message: str, report: object = None) -> None:
+        """Keep the stage's ``report``, for those who show its counts."""
+        super().__init__(message)
+        self.report = report
+
 
 class LoadRefused(DataError):  # noqa: N818 - a fact about a load
     """A guard, the manifest or the target's state refuses the load."""

@@ -95,7 +95,7 @@ class Dataset:
 
 def table_asset(target: TableName) -> AssetPath:
     """Return the asset key of a table: (database, schema, table)."""
-    return tuple(str(target).split("."))
+    return (target.database, target.schema, target.table)
 
 
 def build_datasets(

@@ -43,7 +43,8 @@ _SCALARS: Final[tuple[tuple[type, ColumnType], ...]] = (
     (PurePath, types.STR),
     (pydantic.AnyUrl, types.STR),
 )
-"""Class → type; the first that fits, hence bool before int, datetime before date."""
+"""Class → type; the first that fits, hence bool before int, datetime before date,
+and all of them before documents: a str is a Sequence too."""
 
 _PYDANTIC: Final[Mapping[Any, ColumnType]] = {
     pydantic.AwareDatetime: types.DATETIMETZ,
@@ -157,9 +158,7 @@ def _of_class(
         return _of_values(tuple(kind))
     if issubclass(kind, Decimal):
         return _of_decimal(metadata, decimals)
-    if issubclass(kind, _DOCUMENTS) or dataclasses.is_dataclass(kind) or is_typeddict(kind):
-        return types.JSON
-    for scalar, found in _SCALARS:
+    for scalar, found in _SCALARS:  # first, because str and bytes are sequences too
         if issubclass(kind, scalar):
             return found
     raise _NoOneTypeError(f"{kind.__name__} has no column type")

@@ -1,0 +1,178 @@
+"""Parquet that appears whole or not at all, and says where its rows came from.
+
+Rows go to a temporary file beside the target; it is flushed to disk, its footer
+and row count are read back, and only then it takes the target's name. The same
+rows give the same bytes: row groups are cut by row count, whatever the batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobu_core.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROW_GROUP_ROWS: Final = 65_536
+
+_SOURCE_FILE: Final = b"jobu.source_file"
+_SOURCE_SHA256: Final = b"jobu.source_sha256"
+_VALUES: Final = b"jobu.values"
+_REJECTED: Final = b"jobu.rejected"
+_CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the rows of a Parquet came from; kept in its footer."""
+
+    source_file: str
+    """Logical path of the user's file."""
+    source_sha256: str
+    """Of the user's bytes, never of an intermediate Parquet."""
+    values: Literal["strings", "typed"] = "typed"
+    """``strings``: cells as a CSV has them, not yet read as anything."""
+    rejected: int = 0
+    """Rows of the source that earlier stages turned away."""
+
+
+class ParquetOutput:
+    """An open temporary Parquet; made by ``write_parquet``."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Create the file at ``path``."""
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="snappy")
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self.rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; they reach the file a row group at a time."""
+        self._waiting.append(batch)
+        self._waiting_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._waiting_rows >= ROW_GROUP_ROWS:
+            self._flush(ROW_GROUP_ROWS)
+
+    def describe(self, provenance: Provenance) -> None:
+        """Put ``provenance`` into the footer; once, after the last row."""
+        self._writer.add_key_value_metadata(
+            {
+                _SOURCE_FILE.decode(): provenance.source_file,
+                _SOURCE_SHA256.decode(): provenance.source_sha256,
+                _VALUES.decode(): provenance.values,
+                _REJECTED.decode(): str(provenance.rejected),
+            }
+        )
+
+    def close(self) -> None:
+        """Write what waits, and the footer."""
+        if self._waiting_rows:
+            self._flush(1)
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Release the file without caring for its content."""
+        self._waiting.clear()
+        self._writer.close()
+
+    def _flush(self, at_least: int) -> None:
+        """Write whole row groups while ``at_least`` rows wait."""
+        table = pa.Table.from_batches(self._waiting, schema=self._schema).combine_chunks()
+        at = 0
+        while table.num_rows - at >= at_least:
+            self._writer.write_table(table.slice(at, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
+            at += ROW_GROUP_ROWS
+        self._waiting = table.slice(at).to_batches()
+        self._waiting_rows = max(0, table.num_rows - at)
+
+
+@contextmanager
+def write_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetOutput]:
+    """Open ``path`` for writing; it exists in full after the block, or is as before.
+
+    Raises FileError when what was written cannot be read back as it should be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise FileError(f"{path.name}: is a folder, not a file to write")
+    beside = path.parent / f".jobu-{uuid4().hex}.tmp"
+    try:
+        output = ParquetOutput(beside, schema)
+        try:
+            yield output
+        except BaseException:
+            output.abandon()
+            raise
+        output.close()
+        _sync(beside)
+        _read_back(beside, path.name, output.rows, schema)
+        beside.replace(path)
+        _sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def open_parquet(path: Path, name: str) -> pq.ParquetFile:
+    """Open a Parquet file to read; raises FileError that calls it ``name``."""
+    try:
+        return pq.ParquetFile(path, memory_map=False)
+    except FileNotFoundError:
+        raise FileError(f"{name}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise FileError(f"{name}: cannot be read as Parquet: {type(error).__name__}") from None
+
+
+def read_provenance(path: Path, name: str | None = None) -> Provenance | None:
+    """Return what jobu wrote into the footer, or None for somebody else's file."""
+    with open_parquet(path, name or path.name) as file:
+        return provenance_of(file)
+
+
+def provenance_of(file: pq.ParquetFile) -> Provenance | None:
+    """Return what jobu wrote into the footer of an open file, or None."""
+    found: dict[bytes, bytes] = file.metadata.metadata or {}
+    if _SOURCE_SHA256 not in found or _SOURCE_FILE not in found:
+        return None
+    return Provenance(
+        source_file=found[_SOURCE_FILE].decode(),
+        source_sha256=found[_SOURCE_SHA256].decode(),
+        values="strings" if found.get(_VALUES) == b"strings" else "typed",
+        rejected=int(found.get(_REJECTED, b"0")),
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_back(path: Path, name: str, rows: int, schema: pa.Schema) -> None:
+    with open_parquet(path, name) as file:
+        found: Any = file.metadata.num_rows
+        if found != rows or not file.schema_arrow.equals(schema):
+            raise FileError(f"{name}: wrote {rows} rows, read back {found} or another schema")
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

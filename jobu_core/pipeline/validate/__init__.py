@@ -1,0 +1,1 @@
+"""Rows against a pydantic model: the valid ones rewritten, the others explained."""

@@ -1,0 +1,168 @@
+"""Validates a file row by row: a Parquet of valid rows, and one of rejects beside it.
+
+::
+
+    validate_file(source, model=…, output_path=…, source_name=…, options=…,
+                  csv=…, rename=…, rejects_path=…, checkpoint=…) -> ValidationReport
+    validate_records(records, model=…, output_path=…, source_name=…, options=…,
+                     rejects_path=…, checkpoint=…) -> ValidationReport
+
+The output keeps the input's order and holds what the model made of each row, in
+the model's column types. Every verdict is pydantic's or the storage's; there is
+no faster way around them here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from jobu_core.config.datasets import CsvOptions
+from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
+from jobu_core.pipeline.preprocess import ragged_problem, refuse_overwrite
+from jobu_core.pipeline.rejects import reject_log, rejects_beside
+from jobu_core.pipeline.types import arrow_schema
+from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
+from jobu_core.pipeline.validate.row_check import RowCheck
+from jobu_core.pipeline.validate.source import RecordRows, open_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from jobu_core.pipeline.csv_reader import RaggedRow
+    from jobu_core.pipeline.parquet_writer import ParquetOutput
+    from jobu_core.pipeline.rejects import RejectLog
+    from jobu_core.pipeline.validate.source import RowBatch, RowSource
+
+
+def validate_file(
+    source: Path,
+    *,
+    model: type[BaseModel],
+    output_path: Path,
+    source_name: str,
+    options: ValidationOptions | None = None,
+    csv: CsvOptions | None = None,
+    rename: Mapping[str, str] | None = None,
+    rejects_path: Path | None = None,
+    checkpoint: Callable[[int], None] | None = None,
+) -> ValidationReport:
+    """Write the valid rows of ``source`` to ``output_path``.
+
+    ``csv`` and ``rename`` apply when the source is not a Parquet. ``checkpoint`` is
+    called after each batch with the rows looked at so far. Raises FileError,
+    SchemaMismatch or ConfigError before any row, and RowsRejected (``.report`` holds
+    the ValidationReport) beyond the limits; then the output is as it was and the
+    rejects are written.
+    """
+    refuse_overwrite(source, output_path, rejects_path or rejects_beside(output_path))
+    with open_rows(source, name=source_name, csv=csv or CsvOptions(), rename=rename or {}) as rows:
+        return _validate(
+            rows,
+            model=model,
+            output_path=output_path,
+            options=options or ValidationOptions(),
+            rejects_path=rejects_path,
+            checkpoint=checkpoint,
+        )
+
+
+def validate_records(
+    records: Sequence[object],
+    *,
+    model: type[BaseModel],
+    output_path: Path,
+    source_name: str,
+    options: ValidationOptions | None = None,
+    rejects_path: Path | None = None,
+    checkpoint: Callable[[int], None] | None = None,
+) -> ValidationReport:
+    """Do the same for records that came in the params; the hash is of their JSON."""
+    rows = RecordRows(records, source_name)
+    return _validate(
+        rows,
+        model=model,
+        output_path=output_path,
+        options=options or ValidationOptions(),
+        rejects_path=rejects_path,
+        checkpoint=checkpoint,
+    )
+
+
+def _validate(
+    source: RowSource,
+    *,
+    model: type[BaseModel],
+    output_path: Path,
+    options: ValidationOptions,
+    rejects_path: Path | None,
+    checkpoint: Callable[[int], None] | None,
+) -> ValidationReport:
+    check = RowCheck(
+        model, options, strings=source.strings, columns=source.columns, source_name=source.name
+    )
+    rejects_at = rejects_path or rejects_beside(output_path)
+    with (
+        reject_log(rejects_at, source_name=source.name, show_values=options.show_values) as rejects,
+        write_parquet(output_path, arrow_schema(check.columns)) as output,
+    ):
+        for batch in source.batches():
+            _check_batch(batch, check, output, rejects)
+            if checkpoint is not None:
+                checkpoint(output.rows + rejects.rejected)
+        report = ValidationReport(
+            rows=output.rows + rejects.rejected,
+            valid=output.rows,
+            rejected=rejects.rejected,
+            rejected_before=source.rejected_before,
+            counts=rejects.counts,
+            columns=tuple((column.name, column.type.name) for column in check.columns),
+            output_path=output_path,
+            rejects_path=rejects.written_path,
+            source_file=source.name,
+            sha256=source.sha256,
+        )
+        all_rejected = report.rejected + report.rejected_before
+        output.describe(Provenance(source.name, source.sha256, "typed", all_rejected))
+        rejects.enforce(
+            options.limits,
+            report.rows + report.rejected_before,
+            report,
+            before=report.rejected_before,
+        )
+    return report
+
+
+def _check_batch(
+    batch: RowBatch, check: RowCheck, output: ParquetOutput, rejects: RejectLog
+) -> None:
+    """Write the valid rows of one batch and log the others in file order."""
+    ragged = list(batch.ragged)
+    numbers: list[int] = []
+    valid: list[tuple[Any, ...]] = []
+    for number, row in zip(batch.numbers, batch.rows, strict=True):
+        while ragged and ragged[0].number < number:
+            _add_ragged(ragged.pop(0), rejects)
+        found = check.check(row)
+        if isinstance(found, list):
+            rejects.add(number, found, row)
+        else:
+            numbers.append(number)
+            valid.append(found)
+    for left in ragged:
+        _add_ragged(left, rejects)
+    schema = arrow_schema(check.columns)
+    columns = zip(*valid, strict=True) if valid else [() for _ in check.columns]
+    arrays = [
+        pa.array(values, field.type)
+        for values, field in zip((numbers, *columns), schema, strict=True)
+    ]
+    output.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+
+def _add_ragged(row: RaggedRow, rejects: RejectLog) -> None:
+    rejects.add(row.number, [ragged_problem(row)], row.text)
