@@ -1,4 +1,4 @@
-"""A bench for load tests: a fresh database and a folder."""
+"""What tests of loads and handlers run on: a fresh database and a folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.handler_bench import Project, make_project
 from tests.load_bench import Bench
 
 if TYPE_CHECKING:
@@ -16,3 +17,9 @@ if TYPE_CHECKING:
 def bench(database_url: str, tmp_path: Path) -> Bench:
     """Return a bench on a fresh job store, which is also the default target."""
     return Bench(database_url, tmp_path)
+
+
+@pytest.fixture
+def data_project(bench: Bench) -> Project:
+    """Return a project with the demo's dataset, on a fresh job store."""
+    return make_project(bench)
