@@ -158,9 +158,11 @@ def _of_class(
         return _of_values(tuple(kind))
     if issubclass(kind, Decimal):
         return _of_decimal(metadata, decimals)
-    for scalar, found in _SCALARS:  # first, because str and bytes are sequences too
+    for scalar, found in _SCALARS:
         if issubclass(kind, scalar):
             return found
+    if issubclass(kind, _DOCUMENTS) or dataclasses.is_dataclass(kind) or is_typeddict(kind):
+        return types.JSON
     raise _NoOneTypeError(f"{kind.__name__} has no column type")
 
 
