@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from jobu_core.execution.retry import Backoff
     from jobu_core.models import Execution, Fence
 
-_FAILING_ROW: Final = re.compile(r"Failing row contains \(.*?\)\.?", re.DOTALL)
+MAX_RETRY_AFTER_SECONDS: Final = 30 * 86_400.0
+"""The longest pause that ``Retry(after=…)`` may ask for."""
+
+_FAILING_ROW: Final = re.compile(r"Failing row contains \(.*\)\.?", re.DOTALL)
+"""Up to the last bracket: a value may hold brackets itself."""
+_KEY_VALUE: Final = re.compile(
+    r"Key \((?P<columns>[^)]*)\)=\(.*?\) (?P<said>already exists|is not present|is still)",
+    re.DOTALL,
+)
+_PASSWORD_FIELD: Final = re.compile(r"(?P<head>\bpassword\s*=\s*)(?:'[^']*'|\S+)", re.IGNORECASE)
 _PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
 
 
@@ -99,7 +108,7 @@ def _after_failure(error: BaseException, execution: Execution, backoff: Backoff)
     if execution.attempt >= execution.max_attempts:
         return Decision(final, reason, problem=problem)
     if isinstance(error, Retry) and error.after is not None:
-        wait = max(0.0, error.after)
+        wait = min(MAX_RETRY_AFTER_SECONDS, max(0.0, error.after))
     return Decision(Status.PENDING, reason, wait, problem=problem)
 
 
@@ -117,6 +126,8 @@ def _type_of(error: BaseException) -> str:
 
 
 def redact(message: str) -> str:
-    """Take row values the server repeats, and passwords in URLs, out of a message."""
+    """Take row values that the server repeats, and passwords, out of a message."""
+    message = _KEY_VALUE.sub(r"Key (\g<columns>) (its value is not shown) \g<said>", message)
     message = _FAILING_ROW.sub("Failing row is not shown.", message)
+    message = _PASSWORD_FIELD.sub(r"\g<head>***", message)
     return _PASSWORD.sub(r"\g<head>:***@", message)

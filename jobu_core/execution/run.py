@@ -24,9 +24,12 @@ from jobu_core.handlers.base import StagedHandler
 from jobu_core.models import Fence, Status
 from jobu_core.store import transitions
 from jobu_core.store.engine import transaction
+from jobu_core.store.executions import get_execution
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from sqlalchemy import Connection
 
     from jobu_core.execution.runtime import ExecutionRuntime, Sink
     from jobu_core.models import Execution
@@ -200,17 +203,29 @@ class Attempt:
         return self.outcome
 
     def _write(self, decision: Decision, result: Any) -> Status:  # noqa: ANN401 - a handler's own result
+        tried = False
         while True:
             try:
                 with transaction(self.runtime.engine) as connection:
+                    if tried and self._wrote_success(connection):
+                        return Status.SUCCESS
                     return decision.write(connection, self.fence, result)
             except StoreUnavailable:
                 if self.runtime.clock.monotonic() > self._until:
                     raise
+                tried = True
                 self.runtime.clock.sleep(_PAUSE_SECONDS)
             except FenceLost as error:
                 self._leave(error)
                 raise
+
+    def _wrote_success(self, connection: Connection) -> bool:
+        """Whether a write whose commit was never answered took effect.
+
+        Only the owner of an attempt writes SUCCESS, so it can only be our own.
+        """
+        row = get_execution(connection, self.execution.id)
+        return row.status is Status.SUCCESS and row.attempt == self.fence.attempt
 
     def _leave(self, error: FenceLost) -> None:
         """End this process: only so is a pid exact until it is dead."""

@@ -161,7 +161,7 @@ def finish(
     """End an attempt: RUNNING → a final status. Raises FenceLost."""
     values = {
         "status": status.value,
-        "reason": reason,
+        "reason": None if reason is None else _storable_text(reason),
         "result": None if result is None else _json(result),
         **_problem(problem),
         **_fence(fence),
