@@ -38,7 +38,7 @@ class InputBytes(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._fed = 0
         self._ended = False
-        self._ready = b""
+        self._ready = bytearray()
         self._last = b"\n"
         self._last_of_text = b""
         self._file = _open_regular(path, name)
@@ -59,12 +59,15 @@ class InputBytes(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes of UTF-8; nothing only at the end."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(_CHUNK_BYTES), b""))
-        while not self._ready and not self._ended:
-            self._ready = self._next_chunk()
-        taken, self._ready = self._ready[:size], self._ready[size:]
+        """Return ``size`` bytes of UTF-8; fewer only at the end.
+
+        The parser takes what one call gives for one block.
+        """
+        while not self._ended and (size < 0 or len(self._ready) < size):
+            self._ready += self._next_chunk()
+        end = len(self._ready) if size < 0 else size
+        taken = bytes(self._ready[:end])
+        del self._ready[:end]
         return taken
 
     def finish(self) -> None:
