@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -114,6 +115,7 @@ class Bench:
 def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
     """Look until ``condition`` holds; fails after ``seconds``."""
     give_up = time.monotonic() + seconds
+    pause = threading.Event()
     while not condition():
         assert time.monotonic() < give_up, "the condition did not come true in time"
-        time.sleep(0.01)
+        pause.wait(0.01)

@@ -130,7 +130,11 @@ class BaseHandler(ABC):
     """Set by ``@handler``."""
     Params: ClassVar[type[BaseModel]] = AnyParams
 
-    def check(self, params: Any, declared: Declarations) -> None:  # noqa: ANN401,B027 - each handler has its own model; optional hook
+    def check(  # noqa: B027 - an optional hook
+        self,
+        params: Any,  # noqa: ANN401 - each handler has its own model
+        declared: Declarations,
+    ) -> None:
         """Refuse params that can never work: an unknown dataset, a forbidden table.
 
         Called at dispatch and when a cron job is saved. Raises InvalidInput; must

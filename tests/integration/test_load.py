@@ -16,7 +16,6 @@ from jobu_core.errors import (
     FenceLost,
     FileError,
     LoadRefused,
-    SchemaMismatch,
     TargetBusy,
     TargetUnavailable,
 )
@@ -247,46 +246,6 @@ def test_the_manifest_table_is_created_by_many_at_once(bench: Bench) -> None:
     assert bench.count("items") == 50
 
 
-def test_a_missing_table_is_created_only_on_request(bench: Bench) -> None:
-    """Without create: true a missing table is a schema error that says so."""
-    with pytest.raises(SchemaMismatch, match="create: true"):
-        load_parquet(bench.request(items(3)))
-    result = load_parquet(bench.request(items(3), create=True))
-    assert result.strategy == "create"
-    assert result.columns == (
-        ("id", "bigint"),
-        ("name", "text"),
-        ("value", "double precision"),
-    )
-    assert bench.count("items") == 3
-
-
-def test_two_first_loads_create_the_table_once(bench: Bench) -> None:
-    """The second creator waits for the first and appends to its table."""
-    entered, leave = threading.Event(), threading.Event()
-    results: list[str | None] = []
-
-    def hold() -> None:
-        entered.set()
-        assert leave.wait(10)
-
-    path = bench.file(items(5))
-    one = bench.request(path, create=True, check_lease=hold)
-    two = bench.request(path, create=True, execution_id=2)
-    threads = [
-        threading.Thread(target=lambda each=each: results.append(load_parquet(each).strategy))
-        for each in (one, two)
-    ]
-    threads[0].start()
-    assert entered.wait(10)
-    threads[1].start()
-    leave.set()
-    for thread in threads:
-        thread.join(10)
-    assert sorted(map(str, results)) == ["append", "create"]
-    assert bench.count("items") == 10
-
-
 def test_an_empty_append_is_a_load_of_no_rows(bench: Bench) -> None:
     """Zero rows appended are zero rows, with a manifest row."""
     bench.run(ITEMS)
@@ -338,52 +297,6 @@ def test_a_file_that_is_no_parquet_is_named(bench: Bench) -> None:
     path.write_text("id,name\n1,a\n")
     with pytest.raises(FileError, match=r"rows\.csv: is not a Parquet file"):
         load_parquet(bench.request(path))
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["job_executions", "jobu_meta", "jobu_loads", "dagster.runs", "pg_catalog.pg_class"],
-)
-def test_jobus_own_and_system_tables_are_refused(bench: Bench, target: str) -> None:
-    """Whatever the allow-list says, these tables are never loaded."""
-    with pytest.raises(LoadRefused, match="can never be a target"):
-        load_parquet(bench.request(items(1), target))
-
-
-def test_a_job_store_under_another_name_is_recognised(bench: Bench) -> None:
-    """The database's content decides, not what databases.yaml calls it."""
-    with pytest.raises(LoadRefused, match="job store"):
-        load_parquet(bench.request(items(1), "warehouse.public.workers"))
-
-
-def test_a_users_table_may_be_called_workers_elsewhere(bench: Bench) -> None:
-    """Only a schema that holds a job store reserves the store's names."""
-    bench.run("CREATE SCHEMA shop")
-    load_parquet(bench.request(items(1), "warehouse.shop.workers", create=True))
-    assert bench.count("shop", "workers") == 1
-
-
-@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
-def test_only_tables_are_loaded(bench: Bench, kind: str) -> None:
-    """A view is refused by what it is."""
-    with psycopg.connect(bench.url, autocommit=True) as connection:
-        connection.execute(f"CREATE {kind} items AS SELECT 1 AS id".encode())
-    with pytest.raises(LoadRefused, match=f"is a {kind.lower()}"):
-        load_parquet(bench.request(items(1)))
-
-
-def test_names_with_quotes_blanks_and_accents_are_taken_exactly(bench: Bench) -> None:
-    """Schema, table and columns of any spelling are created and loaded."""
-    bench.run('CREATE SCHEMA "Möbel ""alt"""')
-    odd = pa.table({'Prix "€"': [1, 2], "select": ["a", "b"], "한글 %s": [1.5, None]})
-    result = load_parquet(bench.request(odd, '"Möbel ""alt"""."T; DROP x"', create=True))
-    assert result.rows == 2
-    assert bench.rows(
-        'SELECT "Prix ""€""", "select", "한글 %s" FROM "Möbel ""alt"""."T; DROP x"'
-    ) == [
-        (1, "a", 1.5),
-        (2, "b", None),
-    ]
 
 
 def test_the_load_key_names_installation_root_and_table(bench: Bench) -> None:

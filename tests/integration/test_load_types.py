@@ -23,6 +23,7 @@ UTC = dt.UTC
 SEOUL = dt.timezone(dt.timedelta(hours=9))
 DAY = dt.date(2024, 2, 29)
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999_999)  # noqa: DTZ001 - a naive column
+FIRST = dt.datetime(1, 1, 1)  # noqa: DTZ001 - a naive column
 UNIQUE = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
 
 EXACT: list[tuple[str, pa.DataType, list[Any]]] = [
@@ -50,7 +51,7 @@ EXACT: list[tuple[str, pa.DataType, list[Any]]] = [
     ("character(3)", pa.string(), ["abc"]),
     ("date", pa.date32(), [DAY, dt.date(1, 1, 1), dt.date(9999, 12, 31)]),
     ("date", pa.date64(), [DAY]),
-    ("timestamp", pa.timestamp("us"), [MOMENT, dt.datetime(1, 1, 1)]),  # noqa: DTZ001
+    ("timestamp", pa.timestamp("us"), [MOMENT, FIRST]),
     ("timestamp", pa.timestamp("s"), [MOMENT.replace(microsecond=0)]),
     ("timestamp(6)", pa.timestamp("ns"), [MOMENT]),
     ("timestamptz", pa.timestamp("us", tz="UTC"), [MOMENT.replace(tzinfo=UTC), None]),
