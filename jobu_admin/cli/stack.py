@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -124,6 +125,8 @@ def dev() -> None:
     }
     listen = ["-h", settings.admin.dagster_host, "-p", str(settings.admin.dagster_port)]
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", *listen]
+    for number in (signal.SIGINT, signal.SIGQUIT):  # ignored when a script started us by `&`
+        signal.signal(number, signal.SIG_DFL)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is meant
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from jobu_core.config import Stack
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.errors import JobuError
@@ -18,6 +16,7 @@ from jobu_core.handlers.registry import Registry, load_registry
 from jobu_core.services import foreground
 from jobu_core.services.endpoints import endpoints, without_password
 from jobu_core.services.layout import layout_of
+from jobu_core.services.orphans import daemon_pids
 from jobu_core.services.probes import broker_answers
 from jobu_core.services.supervisord import ProgramState, Supervisord
 from jobu_core.store import diagnosis, launches, workers
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from jobu_core.models import Position
 
 _LOST_LAUNCHES: Final = 2
-_DAEMON_COMMANDS: Final = ("dagster._daemon", "dagster-daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _daemons(settings: Settings) -> Finding:
-    pids = [each.pid for each in psutil.process_iter() if _is_daemon_of(settings, each)]
+    pids = daemon_pids(settings.root)
     if len(pids) > 1:
         return Finding(
             "daemons",
@@ -134,16 +132,6 @@ def _daemons(settings: Settings) -> Finding:
         advice = "" if needless else "cron schedules do not tick: `jobu up` or main.py dispatcher"
         return Finding("daemons", needless, "no Dagster daemon here", advice)
     return Finding("daemons", True, f"{len(pids)} on this machine")
-
-
-def _is_daemon_of(settings: Settings, process: psutil.Process) -> bool:
-    try:
-        words = process.cmdline()
-        if not any(command in word for word in words for command in _DAEMON_COMMANDS):
-            return False
-        return process.cwd() == str(settings.root)
-    except (OSError, psutil.Error):
-        return False
 
 
 def _store(settings: Settings, engine: sa.Engine) -> Finding:

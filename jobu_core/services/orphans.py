@@ -17,9 +17,11 @@ from jobu_core.services import foreground, postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from jobu_core.services.layout import Layout
 
+_DAEMON_COMMANDS: Final = ("dagster._daemon", "dagster-daemon")
 _TERM_SECONDS: Final = 8.0
 _KILL_SECONDS: Final = 5.0
 
@@ -64,6 +66,21 @@ def supervisord_pid(layout: Layout) -> int | None:
     except (OSError, ValueError, psutil.Error):
         return None
     return pid if str(layout.supervisor_conf) in command else None
+
+
+def daemon_pids(root: Path) -> list[int]:
+    """Return the Dagster daemons that run for the project in ``root``, whoever started them."""
+    return [each.pid for each in psutil.process_iter() if _is_daemon_of(root, each)]
+
+
+def _is_daemon_of(root: Path, process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()
+        if not any(command in word for word in words for command in _DAEMON_COMMANDS):
+            return False
+        return process.cwd() == str(root)
+    except (OSError, psutil.Error):
+        return False
 
 
 def _is_marked(process: psutil.Process, layout: Layout, name: str | None) -> bool:

@@ -25,7 +25,7 @@ from jobu_core.services.ensure import (
 )
 from jobu_core.services.health import ask_dagster, socket_answers, web_address, worker_beats
 from jobu_core.services.layout import Layout, layout_of
-from jobu_core.services.orphans import end, stack_processes, supervisord_pid
+from jobu_core.services.orphans import daemon_pids, end, stack_processes, supervisord_pid
 from jobu_core.services.ports import can_bind
 from jobu_core.services.runtime import open_runtime
 from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord, render
@@ -230,3 +230,5 @@ def _say_what_ended(settings: Settings, ended: list[str], say: Say) -> None:
             say("jobu: the embedded Kafka broker was in memory: its messages are gone")
     for each in foreground.running(layout):
         say(f"jobu: main.py {' '.join(each.parts)} (pid {each.pid}) still runs; Ctrl-C ends it")
+    for pid in daemon_pids(layout.root):
+        say(f"jobu: a Dagster daemon (pid {pid}) still runs and starts services again; end it too")
