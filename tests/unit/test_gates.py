@@ -47,6 +47,7 @@ def test_a_fault_in_a_file_is_found(path: str, text: str) -> None:
         ("jobu_core/a.py", "x = y  # type: ign" + "ore[arg-type]\n"),
         ("jobu_core/clock.py", "time.sl" + "eep(seconds)\n"),
         ("README.md", "the path /data/raw/sample.csv of a message\n"),
+        ("tests/unit/test_a.py", "SLOW = 'import time; time.sl" + "eep(600)'\n"),
     ],
 )
 def test_a_file_in_order_passes(path: str, text: str) -> None:
