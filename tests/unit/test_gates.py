@@ -31,7 +31,7 @@ HASH = "    --hash=sha256:" + "0" * 64
         ("jobu_core/a.py", "x = y  # no" + "qa\n"),
         ("jobu_core/a.py", "x = y  # type: ign" + "ore\n"),
         ("tests/unit/test_a.py", "time.sl" + "eep(1)\n"),
-        ("tests/unit/test_a.py", "@pytest.mark.sk" + "ip\n"),
+        ("tests/unit/test_a.py", "@pytest.mark.sk" + "ip\ndef test_a(): ...\n"),
     ],
 )
 def test_a_fault_in_a_file_is_found(path: str, text: str) -> None:
