@@ -12,7 +12,7 @@ import pytest
 
 from jobu_core.errors import DataError, LoadRefused, TargetBusy
 from jobu_core.pipeline.load.postgres import load_parquet
-from jobu_core.pipeline.load.request import Guards, LoadResult, Mode, Outcome, Strategy
+from jobu_core.pipeline.load.request import LoadResult, Mode, Strategy
 from tests.load_bench import NOON, items, wait_until
 
 if TYPE_CHECKING:
@@ -318,6 +318,23 @@ def test_a_table_altered_during_the_load_is_deferred(bench: Bench) -> None:
     assert bench.count("items") == 100
 
 
+def test_a_delete_shuts_out_writers_but_not_readers(bench: Bench) -> None:
+    """What stands at commit is what was loaded, and reading never waits for it."""
+    bench.run(ITEMS, OLD)
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(bench.count("items"))
+        with bench.session() as writer:
+            writer.execute("SET lock_timeout = '100ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                writer.execute("INSERT INTO items VALUES (999, 'in between', 1)")
+
+    replace(bench, items(5), strategy=Strategy.DELETE, check_lease=look)
+    assert seen == [100]
+    assert bench.count("items") == 5
+
+
 def test_two_replaces_do_not_mix(bench: Bench) -> None:
     """Of two DELETE + COPY side by side the later one's rows remain, and only those."""
     bench.run("CREATE TABLE items (id bigint, name text, value double precision)", OLD)
@@ -347,38 +364,6 @@ def test_two_replaces_do_not_mix(bench: Bench) -> None:
     for thread in threads:
         thread.join(10)
     assert bench.rows("SELECT left(name, 1), count(*) FROM items GROUP BY 1") == [("b", 20)]
-
-
-def test_an_older_replace_ends_well_and_changes_nothing(bench: Bench) -> None:
-    """Effective time decides, not the order in which attempts happen to run."""
-    bench.run(ITEMS)
-    replace(bench, items(10), effective_time=NOON)
-    earlier = NOON - dt.timedelta(seconds=1)
-    late = replace(bench, items(20), execution_id=2, effective_time=earlier)
-    assert (late.outcome, late.rows, late.load_id) == (Outcome.STALE_REPLACE, 0, None)
-    assert bench.count("items") == 10
-    assert bench.count("jobu_loads") == 1
-    same = replace(bench, items(30), execution_id=3, effective_time=NOON)
-    assert same.outcome is Outcome.LOADED
-
-
-def test_a_replace_by_nothing_needs_permission(bench: Bench) -> None:
-    """Zero rows empty a table only with allow_empty."""
-    bench.run(ITEMS, OLD)
-    with pytest.raises(LoadRefused, match="allow_empty"):
-        replace(bench, items(0))
-    assert bench.count("items") == 100
-    replace(bench, items(0), guards=Guards(allow_empty=True))
-    assert bench.count("items") == 0
-
-
-def test_max_shrink_protects_from_half_a_file(bench: Bench) -> None:
-    """A replace that takes away more than the allowed part is refused."""
-    bench.run(ITEMS, OLD)
-    guards = Guards(max_shrink=0.2)
-    with pytest.raises(LoadRefused, match="from 100 to 79 rows"):
-        replace(bench, items(79), guards=guards)
-    assert replace(bench, items(80), guards=guards).rows == 80
 
 
 def test_a_replace_that_breaks_a_constraint_leaves_the_old_rows(bench: Bench) -> None:
