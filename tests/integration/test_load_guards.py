@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 
 from jobu_core.errors import LoadRefused
@@ -14,6 +13,8 @@ from jobu_core.pipeline.load.request import Guards, LoadResult, Mode, Outcome
 from tests.load_bench import NOON, items
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tests.load_bench import Bench
 
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, name text, value double precision)"
