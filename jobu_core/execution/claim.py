@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobu_core.store import transitions
+from jobu_core.store import supervision, transitions, workers
 from jobu_core.store.engine import transaction
 
 if TYPE_CHECKING:
@@ -33,8 +33,14 @@ def claim(
     run_id: str,
     worker_id: str,
 ) -> Execution | None:
-    """QUEUED → RUNNING for this launch; None when the launch is superseded."""
+    """Begin an execution: QUEUED → RUNNING; None when the launch is superseded.
+
+    A draining worker begins nothing (rule 17): the launch's rows go back, uncounted.
+    """
     with transaction(engine) as connection:
+        if workers.is_draining(connection, worker_id):
+            supervision.return_unstarted(connection, [token], reason="worker_draining")
+            return None
         return transitions.start(
             connection,
             execution_id,

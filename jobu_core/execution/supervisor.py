@@ -70,6 +70,7 @@ class Supervisor:
     backoff: Backoff = field(default_factory=lambda: Backoff(random.SystemRandom()))
     draining: bool = False
     _next_beat: float = 0.0
+    _told_draining: bool = False
     _gone: dict[str, float] = field(default_factory=dict)
     _signalled: dict[tuple[int, int], float] = field(default_factory=dict)
     _to_report: list[tuple[str, bool, str]] = field(default_factory=list)
@@ -148,7 +149,7 @@ class Supervisor:
 
     def _beat(self, rows: Sequence[HeldRow], pids: Mapping[str, int]) -> None:
         now = self.clock.monotonic()
-        if now < self._next_beat:
+        if now < self._next_beat and self._told_draining is self.draining:
             return
         with transaction(self.engine) as connection:
             transitions.heartbeat(
@@ -166,6 +167,7 @@ class Supervisor:
             )
             workers.forget_dead(connection, older_than_seconds=_FORGET_AFTER_SECONDS)
         self._next_beat = now + self.settings.heartbeat_seconds
+        self._told_draining = self.draining
 
     def _watch(self, row: HeldRow, pid: int) -> None:
         if row.cancel_requested:
@@ -179,7 +181,8 @@ class Supervisor:
         now = self.clock.monotonic()
         if key not in self._signalled:
             self.runs.report_canceling(row.run_id, row.cancel_reason or "cancel requested")
-            self._kill(pid, signal.SIGINT)
+            if ActiveTask(row.run_id, pid) in self.tasks():  # not the child's next run
+                self._kill(pid, signal.SIGINT)
             self._signalled[key] = now
         elif now >= self._signalled[key] + self.settings.cancel_grace_seconds:
             self._end(row, pid, self._write_canceled, canceled=True, why="Canceled on request.")

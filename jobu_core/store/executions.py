@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from jobu_core.errors import NotFound
 from jobu_core.models import Execution, ParamSource, Status, Trigger
+from jobu_core.store.engine import as_dict
 from jobu_core.store.schema import job_executions as rows
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def _columns(new: Sequence[NewExecution]) -> dict[str, list[Any]]:
     )
     columns = {name: [getattr(execution, name) for execution in new] for name in plain}
     columns["params"] = [
-        json.dumps(dict(execution.params), allow_nan=False, ensure_ascii=False)
-        for execution in new
+        json.dumps(dict(execution.params), allow_nan=False, ensure_ascii=False) for execution in new
     ]
     columns["param_source"] = [execution.param_source.value for execution in new]
     columns["trigger"] = [execution.trigger.value for execution in new]
@@ -133,7 +133,7 @@ def list_executions(
 
 def to_execution(row: sa.Row[Any]) -> Execution:
     """Turn a row of all of Execution's columns into the value."""
-    values = dict(row._mapping)
+    values = as_dict(row)
     values["status"] = Status(values["status"])
     values["trigger"] = Trigger(values["trigger"])
     values["param_source"] = ParamSource(values["param_source"])

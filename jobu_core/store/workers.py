@@ -28,6 +28,8 @@ DELETE FROM workers w
                     WHERE e.worker_id = w.id AND e.status IN ('QUEUED', 'RUNNING'))
 """
 
+_DRAINING: Final[LiteralString] = "SELECT draining FROM workers WHERE id = :id"
+
 _NEWEST_VERSION: Final[LiteralString] = "SELECT value FROM jobu_meta WHERE key = 'code_version'"
 
 _SET_VERSION: Final[LiteralString] = """
@@ -58,6 +60,11 @@ def beat(
             "draining": draining,
         },
     )
+
+
+def is_draining(connection: sa.Connection, worker_id: str) -> bool:
+    """Whether a worker takes no further launches; one that is not known does."""
+    return bool(connection.execute(sa.text(_DRAINING), {"id": worker_id}).scalar_one_or_none())
 
 
 def remove(connection: sa.Connection, worker_id: str) -> None:
@@ -96,4 +103,3 @@ def publish_code_version(connection: sa.Connection, version: str) -> None:
 def published_code_version(connection: sa.Connection) -> str | None:
     """Return the code version that launches are made for, or None before the first."""
     return connection.execute(sa.text(_NEWEST_VERSION)).scalar_one_or_none()
-

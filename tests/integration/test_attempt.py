@@ -177,6 +177,24 @@ def test_a_superseded_launch_begins_nothing(bench: Bench) -> None:
     assert again is None
 
 
+def test_a_draining_worker_begins_nothing(bench: Bench) -> None:
+    """Its code is not what the launch was made for: the row waits again, nothing counted."""
+    batch = bench.jobs.queued()
+    bench.jobs.worker(draining=True)
+    begun = Attempt.begin(
+        bench.runtime(FunctionHandler.wrap("echo", lambda _context, _params: None)),
+        batch.execution_ids[0],
+        batch.token,
+        run_id="run",
+        worker_id=WORKER,
+        exit_process=bench.leave,
+    )
+    assert begun is None
+    row = bench.jobs.row(batch.execution_ids[0])
+    assert (row.status, row.reason) == (Status.PENDING, "worker_draining")
+    assert (row.launch_count, row.attempt, row.lease_token) == (0, 0, None)
+
+
 @pytest.mark.parametrize("when", ["progress", "check_lease", "finish"])
 def test_a_refused_write_ends_the_process(bench: Bench, when: str) -> None:
     """Another launch owns the row: no further line of this attempt, nothing written."""

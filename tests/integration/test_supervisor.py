@@ -236,6 +236,17 @@ def test_a_cancel_is_a_hint_then_a_write_then_a_kill(host: Host) -> None:
     assert host.run_state(row) is RunState.CANCELED
 
 
+def test_a_child_that_went_on_to_another_run_gets_no_hint(host: Host) -> None:
+    """Between the look and the signal the run ended: its child is left in peace."""
+    row, child = host.executing()
+    cancel_execution(host.jobs.engine, row.id, who="t", reason="enough")
+    glances = [list(host.tasks), list(host.tasks), [ActiveTask("next", child.pid)]]
+    host.supervisor.tasks = lambda: glances.pop(0)
+    host.supervisor.step()
+    assert host.kills == []
+    assert glances == []
+
+
 def test_a_lost_child_costs_an_attempt_at_the_second_look(host: Host) -> None:
     """No child has the run: it may be ending, so one look more; then worker_lost."""
     row, child = host.executing()
@@ -357,6 +368,16 @@ def test_it_drains_when_launches_are_made_for_other_code(host: Host) -> None:
     with transaction(host.jobs.engine) as connection:
         workers.publish_code_version(connection, "v2")
     assert host.supervisor.should_drain()
+
+
+def test_it_says_at_once_that_it_drains(host: Host) -> None:
+    """Launchers must not count its slots until the next heartbeat is due."""
+    host.supervisor.step()
+    host.supervisor.draining = True
+    host.supervisor.step()
+    with transaction(host.jobs.engine) as connection:
+        assert workers.is_draining(connection, WORKER)
+        assert not workers.is_draining(connection, "unknown")
 
 
 def test_outages_are_waited_out_and_anything_else_escapes(host: Host) -> None:
