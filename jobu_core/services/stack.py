@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -139,8 +138,7 @@ def status(settings: Settings) -> list[ProgramStatus]:
         )
     for each in foreground.running(layout):
         parts = " ".join(each.parts)
-        uptime = int(time.time() - each.started)
-        found.append(ProgramStatus(f"main.py {parts}", "FOREGROUND", each.pid, uptime, None))
+        found.append(ProgramStatus(f"main.py {parts}", "FOREGROUND", each.pid, None, None))
     return found
 
 
