@@ -12,7 +12,7 @@ TESTS ?= tests
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## install, start the stack, run one cron job and one Kafka event
+demo: $(STAMP) ## install, start the stack, run a cron job and Kafka events through it
 	$(BIN)/python -m jobu_admin.demo
 
 up: $(STAMP) ## start the stack in the background
@@ -65,5 +65,5 @@ clean: ## remove the environment and what tools cached; data in .jobu/ stays
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	touch $@

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+_PIPED_WIDTH: Final = 10_000
+"""Wide enough that a row is one line for grep and awk, whatever is in it."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON array.")]
 
@@ -50,7 +53,10 @@ def print_rows(
         table.add_column(column, overflow="fold")
     for row in listed:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(table, markup=False)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table, markup=False)
 
 
 def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:

@@ -60,3 +60,9 @@ def test_a_record_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> N
     """A single thing is not wrapped in an array."""
     print_record({"id": 1}, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"id": 1}
+
+
+def test_a_piped_row_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What grep and awk read is never folded to a terminal's width."""
+    print_rows([{"id": 1, "text": "word " * 100}], ["id", "text"], as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == 2
