@@ -45,7 +45,7 @@ def test_killed_worker_loses_nothing(carrier: Carrier, workers: Workers, tmp_pat
     first = workers.start()
     params = {"seconds": 60, "first_attempt_only": True, "marks": str(marks)}
     made = carrier.insert("nap", params, retry_backoff_seconds=0)
-    lost = carrier.drive(made, running)
+    lost = carrier.drive(made, lambda row: running(row) and marks.exists())
     workers.kill(first)
     workers.start()
     row = carrier.drive(made, succeeded)
