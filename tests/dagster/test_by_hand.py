@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
 import pytest
 
 import jobu_dagster.process
@@ -18,6 +17,8 @@ from jobu_dagster.process import Process
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import dagster as dg
 
 
 class ByHand:
