@@ -50,6 +50,7 @@ def test_relative_and_real_paths_are_taken_when_they_lie_inside(paths: Paths, ro
         "",
         "  ",
         "/data/../secret.csv",
+        "/data/raw/../raw/a.csv",
         "data/raw/../../secret.csv",
         "/etc/passwd",
         "secret.csv",
@@ -89,6 +90,7 @@ def test_link_inside_a_root_is_followed(paths: Paths, root: Path) -> None:
     """A link to another file of the root is that file."""
     (root / "data" / "latest.csv").symlink_to(root / "data" / "raw" / "a.csv")
     assert paths.resolve("/data/latest.csv") == root / "data" / "raw" / "a.csv"
+    assert paths.logical(root / "data" / "latest.csv") == "/data/raw/a.csv"
 
 
 def test_longest_root_wins(root: Path) -> None:

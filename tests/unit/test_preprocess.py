@@ -84,6 +84,19 @@ def test_filters_use_new_names_and_run_before_projection(source: Path) -> None:
     assert rejects(report) == [(3, None, "ragged_row"), (4, "price", "not_comparable")]
 
 
+def test_rejects_of_every_kind_come_in_file_order(tmp_path: Path) -> None:
+    """A person reads them beside the file."""
+    source = tmp_path / "in.csv"
+    source.write_bytes(b"a,b\nx,1\n2\n3,y\n4\n5,5\n")
+    report = run(source, types={"a": "int"}, filters={"b": {"gt": 0}})
+    assert rejects(report) == [
+        (1, "a", "int_parsing"),
+        (2, None, "ragged_row"),
+        (3, "b", "not_comparable"),
+        (4, None, "ragged_row"),
+    ]
+
+
 def test_projection_sets_the_order(source: Path) -> None:
     """The columns come as they are asked for."""
     report = run(source, columns=["price", "ID"])

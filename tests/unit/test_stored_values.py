@@ -50,6 +50,12 @@ class Level(enum.IntEnum):
         (PRICE, Decimal("1.500"), Decimal("1.50")),
         (PRICE, Decimal("1E+2"), Decimal("100.00")),
         (PRICE, Decimal("-999.99"), Decimal("-999.99")),
+        (
+            decimal_type(38, 10),
+            Decimal("9" * 28 + "." + "9" * 10),
+            Decimal("9" * 28 + "." + "9" * 10),
+        ),
+        (decimal_type(38, 10), Decimal("9" * 28), Decimal("9" * 28)),
         (types.UUID_, UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (types.JSON, {"a": [1, None, "가"]}, '{"a":[1,null,"가"]}'),
         (types.JSON, "\\u0000", '"\\\\u0000"'),
