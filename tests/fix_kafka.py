@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -58,6 +59,16 @@ class KafkaServer:
     """A running Apache Kafka and how to administer it."""
 
     bootstrap: str
+    pid: int = 0
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the broker's process for a while: it answers nobody, and forgets nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def create_topic(self, name: str, partitions: int = 2) -> None:
         """Make a topic and wait until it exists."""
@@ -126,8 +137,9 @@ def real_kafka(
     """Start an Apache Kafka for this test process, ended with it."""
     for _ in range(_ATTEMPTS):  # another process may take the free port first
         folder = tmp_path_factory.mktemp("kafka")
-        server = KafkaServer(f"127.0.0.1:{free_port()}")
-        process = _start(kafka_jars, folder, server.bootstrap)
+        bootstrap = f"127.0.0.1:{free_port()}"
+        process = _start(kafka_jars, folder, bootstrap)
+        server = KafkaServer(bootstrap, process.pid)
         try:
             if _is_ready(server, process):
                 yield server

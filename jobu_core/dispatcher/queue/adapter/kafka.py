@@ -2,20 +2,20 @@
 
 librdkafka's traps that shape this file: a callback that raises while messages
 are handed over destroys them; ``consume(n, t)`` waits out all of ``t``; a lost
-broker is silence, not an error; ``headers()`` of a message whose header name is
-not UTF-8 raises SystemError; error texts may repeat a setting's secret value.
+broker is silence, not an error; closing a consumer waits for ever for a commit
+that got no answer; error texts may repeat a setting's secret value.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Producer,
@@ -32,13 +32,16 @@ from jobu_core.dispatcher.queue.adapter.base import (
     TopicIdentity,
     Watermarks,
 )
+from jobu_core.dispatcher.queue.adapter.kafka_message import EPOCH, to_message
 from jobu_core.errors import ConfigError, InvalidInput, QueueUnavailable
-from jobu_core.models import QueueMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from confluent_kafka import Message
+
+    from jobu_core.models import QueueMessage
 
 Client = TypeVar("Client")
 
@@ -48,10 +51,6 @@ _log: Final = logging.getLogger("jobu.kafka")
 _SLICE_SECONDS: Final = 0.2
 _REQUEST_SECONDS: Final = 5.0
 _DELIVERY_SECONDS: Final = 15.0
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-UNREADABLE_HEADERS: Final = (("jobu-headers-unreadable", None),)
-"""Stands for headers of which a name is not UTF-8; the client cannot return them."""
 
 _REFUSED_MESSAGE: Final = frozenset(
     {
@@ -60,6 +59,13 @@ _REFUSED_MESSAGE: Final = frozenset(
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.TOPIC_EXCEPTION,
+    },
+)
+_NO_LEADER: Final = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     },
 )
 _CANNOT_DESCRIBE: Final = frozenset(
@@ -144,11 +150,18 @@ class KafkaAdapter(BaseQueueAdapter):
     def watermarks(self, partition: int) -> Watermarks:
         """Ask the partition's leader which offsets it holds."""
         where = TopicPartition(self.topic, partition)
-        with_timeout = _REQUEST_SECONDS
-        found = self._call(lambda c: c.get_watermark_offsets(where, timeout=with_timeout))
-        if found is None:
-            raise QueueUnavailable(f"partition {partition}: no answer about its offsets")
-        return Watermarks(low=found[0], high=found[1])
+        deadline = self._clock.monotonic() + _REQUEST_SECONDS
+        while True:
+            try:
+                found = self._call(lambda c: c.get_watermark_offsets(where, _REQUEST_SECONDS))
+            except QueueUnavailable as error:
+                if not _is_electing(error) or self._clock.monotonic() > deadline:
+                    raise
+                self._clock.sleep(_SLICE_SECONDS)
+                continue
+            if found is None:
+                raise QueueUnavailable(f"partition {partition}: no answer about its offsets")
+            return Watermarks(low=found[0], high=found[1])
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Assign exactly these partitions, each from its offset."""
@@ -176,9 +189,16 @@ class KafkaAdapter(BaseQueueAdapter):
 
     def commit(self, positions: Mapping[int, int]) -> None:
         """Send the offsets without waiting for the answer."""
+        # Not consumer.commit(): closing a consumer waits without limit for the answer
+        # to a commit that a silent broker never gives (ten minutes were seen).
         offsets = [TopicPartition(self.topic, at, offset) for at, offset in positions.items()]
-        if offsets:
-            self._call(lambda consumer: consumer.commit(offsets=offsets, asynchronous=True))
+        if not offsets:
+            return
+        request = self._open_admin().alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(self._group_id, offsets)],
+            request_timeout=_REQUEST_SECONDS,
+        )
+        request[self._group_id].add_done_callback(_note_commit)
 
     def committed(self) -> Mapping[int, int]:
         """Ask the group's coordinator what was committed."""
@@ -210,7 +230,7 @@ class KafkaAdapter(BaseQueueAdapter):
         if message.partition is not None:
             where["partition"] = message.partition
         if message.timestamp is not None:
-            where["timestamp"] = (message.timestamp - _EPOCH) // timedelta(milliseconds=1)
+            where["timestamp"] = (message.timestamp - EPOCH) // timedelta(milliseconds=1)
         deadline = self._clock.monotonic() + _DELIVERY_SECONDS
         while True:
             try:
@@ -247,15 +267,13 @@ class KafkaAdapter(BaseQueueAdapter):
             self._is_positioned = False
             where = f"{message.topic()}/{message.partition()}"
             raise QueueUnavailable(f"{where} at offset {message.offset()}: {error.str()}")
-        return _to_message(message)
+        return to_message(message)
 
     def _metadata(self) -> Any:  # noqa: ANN401 - the client's ClusterMetadata, untyped there
         return self._call(lambda c: c.list_topics(self.topic, timeout=_REQUEST_SECONDS))
 
     def _topic_id(self) -> str | None:
-        if self._admin is None:
-            self._admin = _make(AdminClient, self._settings({}))
-        request = self._admin.describe_topics(
+        request = self._open_admin().describe_topics(
             TopicCollection([self.topic]),
             request_timeout=_REQUEST_SECONDS,
         )
@@ -268,6 +286,11 @@ class KafkaAdapter(BaseQueueAdapter):
             raise self._unavailable(error) from error
         except TimeoutError as error:
             raise QueueUnavailable(f"{self._bootstrap} does not describe the topic") from error
+
+    def _open_admin(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = _make(AdminClient, self._settings({}))
+        return self._admin
 
     def _open_producer(self) -> Producer:
         if self._producer is None:
@@ -323,6 +346,12 @@ def _make(kind: Callable[..., Client], settings: dict[str, Any]) -> Client:
         raise ConfigError(f"{which} is not accepted by the Kafka client") from None
 
 
+def _note_commit(done: Future[Any]) -> None:
+    """Log what became of a commit; called by the client, must not raise."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.warning("offsets not committed: %s", error)
+
+
 def _placed(topic: str, report: KafkaError | tuple[int, int] | None) -> tuple[int, int]:
     if report is None:
         raise QueueUnavailable(f"no confirmation from topic {topic} in time")
@@ -337,43 +366,12 @@ def _undelivered(topic: str, error: KafkaError) -> InvalidInput | QueueUnavailab
     return QueueUnavailable(f"not delivered to topic {topic}: {error.str()}")
 
 
+def _is_electing(error: QueueUnavailable) -> bool:
+    """Tell the moments in which a partition, perhaps a new one, has no known leader."""
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in _NO_LEADER
+
+
 def _reason(error: KafkaException | RuntimeError) -> str:
     detail = error.args[0] if error.args else error
     return str(detail.str()) if isinstance(detail, KafkaError) else str(detail)
-
-
-def _to_message(message: Message) -> QueueMessage:
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or partition is None or offset is None:  # only messages with an error
-        raise QueueUnavailable("the client returned a message without coordinates")
-    return QueueMessage(
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        key=_as_bytes(message.key()),
-        value=_as_bytes(message.value()),
-        headers=_headers(message),
-        timestamp=_timestamp(message),
-    )
-
-
-def _as_bytes(value: bytes | str | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    try:
-        found = message.headers() or []
-    except (SystemError, UnicodeDecodeError):  # a header name that is not UTF-8
-        return UNREADABLE_HEADERS
-    return tuple((str(header[0]), _as_bytes(header[1])) for header in found)
-
-
-def _timestamp(message: Message) -> datetime | None:
-    kind, milliseconds = message.timestamp()
-    if kind == TIMESTAMP_NOT_AVAILABLE:
-        return None
-    try:
-        return _EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:  # the producer may name any 64-bit number
-        return None

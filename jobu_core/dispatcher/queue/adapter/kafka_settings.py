@@ -32,7 +32,6 @@ COMMON: Final[Mapping[str, Any]] = {
 CONSUMER: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 100,  # a running fetch delays a seek by as much
     "queued.max.messages.kbytes": 16_384,
-    "session.timeout.ms": 6_000,  # close() waits so long for a commit that got no answer
 }
 
 PRODUCER: Final[Mapping[str, Any]] = {
