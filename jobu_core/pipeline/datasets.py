@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidInput
+from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.load.identifiers import TableName, parse_table, reserved
 
 if TYPE_CHECKING:
@@ -127,4 +128,8 @@ def _build(
     refused = reserved(target)
     if refused is not None:
         raise ConfigError(f"datasets.{name}.target: {refused}")
+    try:
+        Filters(settings.filters)
+    except InvalidInput as error:
+        raise ConfigError(f"datasets.{name}.{error}") from None
     return Dataset(name, settings, model, target)
