@@ -84,9 +84,25 @@ class Carrier:
         self.gateway = DagsterRunGateway(self.instance, self.root)
         self.engine = self.process.runtime().engine
 
-    def insert(self, handler: str, params: Mapping[str, object], **limits: int) -> int:
+    def insert(
+        self,
+        handler: str,
+        params: Mapping[str, object],
+        *,
+        max_attempts: int = 4,
+        timeout_seconds: int = 3600,
+        retry_backoff_seconds: int = 10,
+    ) -> int:
         """Insert one PENDING event row."""
-        new = NewExecution(handler, params, ParamSource.EVENT, Trigger.EVENT, **limits)
+        new = NewExecution(
+            handler,
+            params,
+            ParamSource.EVENT,
+            Trigger.EVENT,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            retry_backoff_seconds=retry_backoff_seconds,
+        )
         with transaction(self.engine) as connection:
             (made,) = insert_executions(connection, [new])
         assert made is not None

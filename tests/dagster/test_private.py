@@ -21,7 +21,8 @@ def test_private_imports_live_in_one_module() -> None:
 
 def test_run_body_has_the_signature_we_call() -> None:
     """The worker's call of Dagster's run body is by position."""
-    parameters = list(inspect.signature(private._execute_run_command_body).parameters)
+    body = vars(private)["_execute_run_command_body"]
+    parameters = list(inspect.signature(body).parameters)
     assert parameters == ["run_id", "instance", "write_stream_fn", "set_exit_code_on_failure"]
 
 

@@ -18,7 +18,7 @@ from jobu_core.services.runtime import open_runtime
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 
 @pytest.fixture(autouse=True)
