@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
-from importlib import import_module
-from typing import Final
 
 import structlog
 import typer
 
+from jobu_admin.cli import cron, dead_letters, events, executions, parts, stack
 from jobu_core.errors import JobuError
 
 __all__ = ["build_app", "main"]
-
-_NOUNS: Final = (
-    ("cron", "cron"),
-    ("executions", "executions"),
-    ("events", "events"),
-    ("dead-letters", "dead_letters"),
-)
-_COMMANDS: Final = ("stack", "parts")
 
 
 def build_app() -> typer.Typer:
@@ -33,12 +23,12 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    for module in _COMMANDS:
-        if _exists(module):
-            import_module(f"jobu_admin.cli.{module}").register(app)
-    for name, module in _NOUNS:
-        if _exists(module):
-            app.add_typer(import_module(f"jobu_admin.cli.{module}").app, name=name)
+    stack.register(app)
+    app.add_typer(cron.app, name="cron")
+    app.add_typer(executions.app, name="executions")
+    app.add_typer(events.app, name="events")
+    app.add_typer(dead_letters.app, name="dead-letters")
+    parts.register(app)
     return app
 
 
@@ -50,10 +40,6 @@ def main() -> None:
     except JobuError as error:
         sys.stderr.write(f"jobu: {error}\n")
         sys.exit(1)
-
-
-def _exists(module: str) -> bool:
-    return importlib.util.find_spec(f"jobu_admin.cli.{module}") is not None
 
 
 def _log_to_stderr() -> None:
