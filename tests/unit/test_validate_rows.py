@@ -1,98 +1,32 @@
-"""Validating files: verdicts, values, nulls, rejects, limits."""
+"""Validating files: verdicts, numbers, origins, limits, secrecy."""
 
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import hashlib
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import (
-    AliasChoices,
-    AwareDatetime,
     BaseModel,
-    ConfigDict,
-    Field,
-    Json,
     field_validator,
-    model_validator,
 )
 
 from jobu_core.errors import (
-    ConfigError,
     FileError,
-    InvalidParams,
-    NotAvailableYet,
     RowsRejected,
-    SchemaMismatch,
 )
 from jobu_core.pipeline.parquet_writer import read_provenance
-from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.rejects import Limits
 from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
 from jobu_core.pipeline.validate.rows import validate_file, validate_records
+from tests.validate_support import NAME, Row, of_csv, rejects, told, valid, values
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NAME = "/data/raw/in.csv"
-
-
-class Row(BaseModel):
-    """The model of most tests."""
-
-    id: int
-    name: str = Field(min_length=1, max_length=100)
-    value: float = Field(ge=0)
-
-
-def of_csv(
-    folder: Path,
-    content: str,
-    model: type[BaseModel] = Row,
-    *,
-    through_parquet: bool = False,
-    **options: Any,  # noqa: ANN401 - of ValidationOptions
-) -> ValidationReport:
-    """Validate a CSV text, directly or after preprocess."""
-    source = folder / "in.csv"
-    source.write_text(content, encoding="utf-8", newline="")
-    if through_parquet:
-        source = preprocess(source, output_path=folder / "in.parquet", source_name=NAME).path
-    return validate_file(
-        source,
-        model=model,
-        output_path=folder / "valid.parquet",
-        source_name=NAME,
-        options=ValidationOptions(**options),
-    )
-
-
-def valid(report: ValidationReport) -> list[dict[str, Any]]:
-    """Return the valid rows."""
-    return pq.read_table(report.output_path).to_pylist()
-
-
-def values(report: ValidationReport, field: str) -> list[Any]:
-    """Return one field of the valid rows."""
-    return [row[field] for row in valid(report)]
-
-
-def rejects(report: ValidationReport) -> list[dict[str, Any]]:
-    """Return the lines of the rejects."""
-    assert report.rejects_path is not None
-    return pq.read_table(report.rejects_path).to_pylist()
-
-
-def told(report: ValidationReport) -> list[tuple[int, str | None, str]]:
-    """Return row number, field and rule of each reject."""
-    return [(each["row_number"], each["field"], each["error_type"]) for each in rejects(report)]
-
 
 MESSY = 'id,name,value\n1,a,2.5\n2,"b\nc",0\n3,d\n4,e,-1\nx,,1\n6,f,1e400\n7,"",0x1F\n'
 
@@ -132,128 +66,6 @@ def test_origin_survives_both_stages(tmp_path: Path, through_parquet: bool) -> N
     assert origin is not None
     assert origin.source_sha256 == hashlib.sha256(MESSY.encode()).hexdigest() == report.sha256
     assert (origin.source_file, origin.rejected, origin.values) == (NAME, 4, "typed")
-
-
-class Nulls(BaseModel):
-    """One field of each kind that a null can meet."""
-
-    id: int
-    required: int | None
-    optional: int | None = 5
-    plain: int = 7
-
-
-@pytest.mark.parametrize(
-    ("null_means", "expected"),
-    [(None, (None, None, 7)), ("missing", (None, 5, 7))],
-)
-def test_null_means_none_where_the_field_takes_it_else_the_default(
-    tmp_path: Path, null_means: Literal["missing"] | None, expected: tuple[int | None, ...]
-) -> None:
-    """A required Optional has nothing but None to become."""
-    report = of_csv(tmp_path, "id,required,optional,plain\n1,,,\n", Nulls, null_means=null_means)
-    (row,) = valid(report)
-    assert (row["required"], row["optional"], row["plain"]) == expected
-
-
-def test_null_can_be_made_to_mean_null_everywhere(tmp_path: Path) -> None:
-    """Then a field with a default rejects it."""
-    text = "id,required,optional,plain\n1,,,\n2,1,1,1\n"
-    report = of_csv(tmp_path, text, Nulls, null_means="null")
-    assert told(report) == [(1, "plain", "int_type")]
-
-
-def test_null_in_a_required_field_is_a_reject(tmp_path: Path) -> None:
-    """With pydantic's own rule for None, not as a column that is missing."""
-    report = of_csv(tmp_path, "id,name,value\n,a,1\n2,b,1\n")
-    assert told(report) == [(1, "id", "int_type")]
-
-
-def test_column_that_the_file_has_not_takes_the_default(tmp_path: Path) -> None:
-    """Null cells and absent columns are two things."""
-    report = of_csv(tmp_path, "id,required\n1,\n", Nulls)
-    assert [values(report, name) for name in ("optional", "plain")] == [[5], [7]]
-
-
-def test_empty_string_is_not_null(tmp_path: Path) -> None:
-    """A quoted empty cell reaches the model as text."""
-
-    class Note(BaseModel):
-        id: int
-        note: str | None = "none"
-
-    report = of_csv(tmp_path, 'id,note\n1,""\n2,\n3,NA\n', Note)
-    assert values(report, "note") == ["", None, "NA"]
-
-
-def test_validators_see_a_null_as_none(tmp_path: Path) -> None:
-    """Field validators run on it, and model validators run once."""
-    seen: list[object] = []
-
-    class Watched(BaseModel):
-        id: int
-        price: float | None = 1.0
-
-        @field_validator("price", mode="before")
-        @classmethod
-        def _zero(cls, given: object) -> object:
-            seen.append(given)
-            return 0.0 if given is None else given
-
-        @model_validator(mode="after")
-        def _double(self) -> Watched:
-            self.id *= 2
-            return self
-
-    report = of_csv(tmp_path, "id,price\n1,\n2,3\n", Watched)
-    assert seen == [None, "3"]
-    assert (values(report, "id"), values(report, "price")) == ([2, 4], [0.0, 3.0])
-
-
-class Kinds(BaseModel):
-    """One field of each type that a column has."""
-
-    i: int
-    f: float
-    b: bool
-    s: str
-    d: Decimal = Field(max_digits=6, decimal_places=2)
-    day: dt.date
-    at: dt.datetime
-    aware: AwareDatetime
-    span: dt.timedelta
-    u: UUID
-    color: Literal["red", "blue"]
-    doc: Json[dict[str, list[int]]]
-    maybe: int | None = None
-
-
-KINDS = (
-    "i,f,b,s,d,day,at,aware,span,u,color,doc,maybe\n"
-    " 5.0 ,1e3,yes,NA,1.500,2024-02-29,2024-01-01T10:00:00,2024-01-01T09:00:00+09:00,P1D,"
-    '00000000000000000000000000000001,red,"{""a"": [1, 2]}",\n'
-)
-
-
-def test_every_type_is_rewritten_to_its_column(tmp_path: Path) -> None:
-    """The output holds what the model made, not what the file said."""
-    (row,) = valid(of_csv(tmp_path, KINDS, Kinds))
-    assert row == {
-        "__jobu_row": 1,
-        "i": 5,
-        "f": 1000.0,
-        "b": True,
-        "s": "NA",
-        "d": Decimal("1.50"),
-        "day": dt.date(2024, 2, 29),
-        "at": dt.datetime(2024, 1, 1, 10),  # noqa: DTZ001 - the column is naive
-        "aware": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
-        "span": dt.timedelta(days=1),
-        "u": "00000000-0000-0000-0000-000000000001",
-        "color": "red",
-        "doc": '{"a":[1,2]}',
-        "maybe": None,
-    }
 
 
 def test_typed_parquet_is_validated_as_it_is(tmp_path: Path) -> None:
@@ -347,102 +159,6 @@ def test_valid_values_that_cannot_be_stored_are_rejects(
     assert report.valid == 1
 
 
-def test_aliases_are_the_names_of_the_file(tmp_path: Path) -> None:
-    """The output has the fields' names."""
-
-    class Aliased(BaseModel):
-        id: int = Field(validation_alias=AliasChoices("ID", "No"))
-        name: str | None = Field(alias="이름")
-
-    report = of_csv(tmp_path, "No,이름\n1,\n2,홍\n", Aliased)
-    assert (values(report, "id"), values(report, "name")) == ([1, 2], [None, "홍"])
-
-
-def test_missing_and_forbidden_columns_are_one_error_before_any_row(tmp_path: Path) -> None:
-    """A million rejects would say no more."""
-
-    class Closed(BaseModel):
-        model_config = ConfigDict(extra="forbid")
-
-        id: int
-        price: float
-        note: str = ""
-
-    with pytest.raises(FileError) as caught:
-        of_csv(tmp_path, "id,prise,x\n1,2,3\n", Closed)
-    text = str(caught.value)
-    for part in (NAME, "no column 'price'", "did you mean 'prise'?", "'x' is not of the model"):
-        assert part in text
-
-
-def test_columns_that_the_model_does_not_know_are_left_out(tmp_path: Path) -> None:
-    """As pydantic ignores them."""
-    report = of_csv(tmp_path, "id,name,value,more\n1,a,1,z\n")
-    assert report.columns == (("id", "int"), ("name", "str"), ("value", "float"))
-
-
-def test_model_that_completes_rows_itself_needs_no_column(tmp_path: Path) -> None:
-    """Whether a field is missing only the row can tell then."""
-
-    class Completing(BaseModel):
-        id: int
-        name: str
-
-        @model_validator(mode="before")
-        @classmethod
-        def _name(cls, row: dict[str, Any]) -> dict[str, Any]:
-            return {**row, "name": "made"}
-
-    assert values(of_csv(tmp_path, "id\n1\n", Completing), "name") == ["made"]
-
-
-class Tree(BaseModel):
-    """A model that refers to itself."""
-
-    id: int
-    size: int | None = 3
-    children: Json[list[Tree]] = []
-
-
-def test_recursive_model_is_validated_with_its_nulls(tmp_path: Path) -> None:
-    """Its core schema is a reference to a definition."""
-    text = 'id,size,children\n1,,"[{""id"": 2}]"\n'
-    (row,) = valid(of_csv(tmp_path, text, Tree))
-    assert row["size"] is None
-    assert row["children"] == '[{"id":2,"size":3,"children":[]}]'
-
-
-def test_models_that_cannot_hold_rows_are_refused_at_once(tmp_path: Path) -> None:
-    """By name, before the first row."""
-
-    class Own(BaseModel):
-        id: int
-
-        def __init__(self, **given: Any) -> None:  # noqa: ANN401 - pydantic's signature
-            super().__init__(**given)
-
-    class Open(BaseModel):
-        model_config = ConfigDict(extra="allow")
-
-        id: int
-
-    class Vague(BaseModel):
-        id: int | str
-
-    class Broken(BaseModel):
-        id: Nowhere  # type: ignore[name-defined] # noqa: F821 - that is the point
-
-    for model, error in (
-        (Own, InvalidParams),
-        (Open, NotAvailableYet),
-        (Vague, SchemaMismatch),
-        (Broken, ConfigError),
-    ):
-        with pytest.raises(error, match=model.__name__):
-            of_csv(tmp_path, "id\n1\n", model)
-        assert not (tmp_path / "valid.parquet").exists()
-
-
 def test_limits_count_the_rejects_of_earlier_stages(tmp_path: Path) -> None:
     """A ragged row is one of the file's errors, wherever it was found."""
     text = "id,name,value\n1,a,1\n2\n3,c,x\n4,d,1\n"
@@ -503,26 +219,6 @@ def test_values_are_hidden_unless_asked_for(tmp_path: Path) -> None:
     assert shown[1]["message"] == "Value error, swordfish is not a name"
     assert shown[1]["value"] == "swordfish"
     assert shown[1]["row"] == '{"id": "hunter2", "name": "swordfish"}'
-
-
-def test_validator_that_lies_about_its_type_makes_rejects(tmp_path: Path) -> None:
-    """The column holds what the annotation says, or nothing."""
-
-    class Size(enum.Enum):
-        SMALL = "s"
-
-    class Lying(BaseModel):
-        id: int
-        size: Size
-
-        @field_validator("id")
-        @classmethod
-        def _text(cls, given: int) -> Any:  # noqa: ANN401 - that is the point
-            return str(given) if given == 1 else given
-
-    report = of_csv(tmp_path, "id,size\n1,s\n2,s\n", Lying)
-    assert told(report) == [(1, "id", "output_type")]
-    assert values(report, "size") == ["s"]
 
 
 def test_checkpoint_hears_of_every_batch(tmp_path: Path) -> None:
