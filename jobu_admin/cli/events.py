@@ -30,7 +30,8 @@ def send(
     handler: Annotated[
         str | None,
         typer.Argument(
-            help="Name of the handler; none: whole messages, one per line of the input."
+            help="Name of the handler, or a whole message as JSON;"
+            " none: whole messages, one per line of the input."
         ),
     ] = None,
     params: Annotated[str, typer.Argument(help="The handler's params as a JSON object.")] = "{}",
@@ -75,6 +76,10 @@ def send(
 
 
 def _event(handler: str, params: str, job_id: int | None) -> bytes:
+    if handler.lstrip().startswith("{"):
+        if params != "{}" or job_id is not None:
+            raise typer.BadParameter("a whole message holds its own params and job_id")
+        return handler.encode()
     try:
         parsed: Any = json.loads(params)
     except ValueError as error:
