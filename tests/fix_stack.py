@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def runtime_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
     """Give this test a short temporary folder: pytest's own are too deep for sockets."""
+    tmp_path_factory.getbasetemp()  # decided now, or it would lie in the folder removed below
     folder = Path(tempfile.mkdtemp(prefix="jr"))
     folder.chmod(0o711)
     monkeypatch.setenv("TMPDIR", str(folder))

@@ -27,6 +27,7 @@ CODE_SERVER: Final = "code-server"
 DAEMON: Final = "daemon"
 WEB_SERVER: Final = "webserver"
 WORKER: Final = "worker"
+_BROKER_VARIABLES: Final = ("JOBU_KAFKA", "JOBU_QUEUE_DISPATCHER", "JOBU_ROOT", "JOBU_STACK")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -39,8 +40,12 @@ def programs(settings: Settings, layout: Layout) -> list[Program]:
     if uses_embedded_valkey(settings):
         found.append(valkey.program(layout))
     if runs_broker(settings):
-        found.append(kafka.program(settings, layout, environment))
-    carried = {**environment, **dagster_environment(layout.root, layout.dagster_home)}
+        found.append(kafka.program(settings, layout, _of_broker(environment)))
+    carried = {
+        **environment,
+        **dagster_environment(layout.root, layout.dagster_home),
+        "CONFIGURATION_SHA256": fingerprint(settings),
+    }
     digest = hashlib.sha256(os.fsencode(layout.root)).hexdigest()[:8]
     found.append(worker(settings, carried, node=f"jobu-{digest}"))
     found += [
@@ -66,6 +71,32 @@ def configured_environment(settings: Settings, environ: Mapping[str, str]) -> di
     return {
         name: value for name, value in environ.items() if name.startswith("JOBU_") or name in named
     } | {"JOBU_ROOT": str(settings.root)}
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return a hash of config/ and of the project's handler modules.
+
+    It is part of the programs' environment: ``jobu up`` restarts those that still
+    run with what was there before.
+    """
+    digest = hashlib.sha256()
+    paths = sorted((settings.root / "config").glob("*.y*ml"))
+    for module in settings.handlers.modules:
+        place = settings.root.joinpath(*module.split("."))
+        paths += [place.with_suffix(".py"), place / "__init__.py"]
+    for path in paths:
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _of_broker(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out settings that are not the broker's: a restart would lose its messages."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("JOBU_") or name.startswith(_BROKER_VARIABLES)
+    }
 
 
 def dagster_environment(root: Path, dagster_home: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,9 @@ from jobu_core.services.supervisord import (
     environment_value,
     render,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 pytestmark = pytest.mark.usefixtures("runtime_folder")
 _PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=40)
@@ -101,6 +105,40 @@ def test_the_same_settings_give_the_same_programs(tmp_path: Path) -> None:
     layout = layout_of(settings)
     first = render(layout, programs(settings, layout))
     assert render(layout, programs(settings, layout)) == first
+
+
+def _environments(settings: Settings) -> dict[str, Mapping[str, str]]:
+    found = programs(settings, layout_of(settings))
+    return {each.name: each.environment for each in found}
+
+
+def test_changed_configuration_or_handlers_restart_what_reads_them(tmp_path: Path) -> None:
+    """`jobu up` applies an edit; the broker is left alone, as its memory would be lost."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "shop").mkdir()
+    settings = Settings.model_validate(
+        {"root": tmp_path, "handlers": {"modules": ["shop.jobs", "shop"]}},
+    )
+    for edited in ("config/worker.yaml", "shop/jobs.py", "shop/__init__.py"):
+        before = _environments(settings)
+        (tmp_path / edited).write_text("# edited")
+        after = _environments(settings)
+        changed = {name for name in after if after[name] != before[name]}
+        assert changed == {"worker", "code-server", "daemon", "webserver"}
+
+
+def test_settings_of_others_do_not_restart_the_broker(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More slots for the worker must not cost the messages in memory."""
+    settings = Settings(root=tmp_path)
+    before = _environments(settings)
+    monkeypatch.setenv("JOBU_WORKER__SLOTS", "4")
+    assert _environments(settings)["kafka"] == before["kafka"]
+    assert _environments(settings)["worker"] != before["worker"]
+    monkeypatch.setenv("JOBU_QUEUE_DISPATCHER__KAFKA_TOPIC", "orders")
+    assert _environments(settings)["kafka"] != before["kafka"]
 
 
 def test_the_external_stack_runs_no_services() -> None:
