@@ -1,15 +1,15 @@
 """The run launcher: hands a run to the warm workers as one Celery task, id = run id.
 
 Dagster's CeleryRunLauncher is not subclassed: launch, terminate and the health
-check all had to be replaced (docs/adr/0003), and a task id of our own choosing
+check all had to be replaced (docs/adr/0002), and a task id of our own choosing
 makes its tag superfluous.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from jobu_core.clock import seconds_since
 from jobu_core.config import load_settings
 from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.execution.health import RunHealth, run_health
@@ -110,6 +110,6 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
             runtime.engine,
             run.run_id,
             lease_seconds=runtime.settings.worker.lease_seconds,
-            started_seconds_ago=time.time() - started if started else 0.0,
+            started_seconds_ago=seconds_since(started) if started else 0.0,
         )
         return CheckRunHealthResult(_HEALTH[health.verdict], health.message)

@@ -174,7 +174,7 @@ def reject_log(path: Path, *, source_name: str, show_values: bool) -> Iterator[R
             yield log
         except RowsRejected as error:
             too_many = error
-        log._publish()  # noqa: SLF001
+        log._publish()  # noqa: SLF001 - idem
     if too_many is not None:
         raise too_many
 

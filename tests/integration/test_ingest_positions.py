@@ -215,7 +215,7 @@ def test_an_identity_learned_later_is_stored(events: Events) -> None:
 
 def _lose_lock(ingest: Ingest) -> None:
     """Make ``ingest`` believe that it holds the lock which it has lost."""
-    ingest._lock.hold = lambda wait_seconds=0.0: True  # type: ignore[method-assign]  # noqa: ARG005
+    ingest._lock.hold = lambda wait_seconds=0.0: True  # type: ignore[method-assign]  # noqa: ARG005 - its signature
 
 
 def test_two_ingests_without_the_lock_write_each_message_once(events: Events) -> None:
