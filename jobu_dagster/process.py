@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from jobu_core.clock import SystemClock
@@ -25,6 +25,8 @@ from jobu_core.store.meta import read_installation
 from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dagster import DagsterInstance
 
 
@@ -90,6 +92,15 @@ class Process:
                     ),
                 )
             return self._ingest
+
+    @contextmanager
+    def ingest_turn(self) -> Iterator[Ingest]:
+        """Lend the ingest for one tick; its lock goes back, its consumer stays warm."""
+        ingest = self.ingest()
+        try:
+            yield ingest
+        finally:
+            ingest.release()
 
     def reconciler(self, instance: DagsterInstance) -> Reconciler:
         """Return the reconciler, whose memory of heartbeats spans its ticks."""

@@ -52,6 +52,7 @@ class Launch:
         for execution_id, token in self._rows():
             attempt = self._begin(execution_id, token, sink)
             if attempt is not None:
+                self._attempt = attempt
                 outcome = attempt.run(sink)
                 sink.log(outcome.message)
                 outcomes.append(outcome)

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRun, RunsFilter
+from kombu.exceptions import OperationalError as BrokerError
 
-from jobu_core.errors import StoreUnavailable
+from jobu_core.errors import Outage, StoreUnavailable
 from jobu_core.runs import RunState, RunView
 from jobu_dagster import tags
 from jobu_dagster.private import (
@@ -156,3 +157,6 @@ def _outages() -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
         msg = f"Dagster's storage is unavailable: {type(error).__name__}"
         raise StoreUnavailable(msg) from error
+    except BrokerError as error:
+        msg = f"the workers' broker is unavailable: {type(error).__name__}"
+        raise Outage(msg) from error

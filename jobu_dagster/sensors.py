@@ -33,7 +33,9 @@ def _events(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
     def kafka_events(_context: dg.SensorEvaluationContext) -> dg.SensorResult:
         runtime = process().runtime()
         try:
-            tick = process().ingest().tick(runtime.settings.queue_dispatcher.tick_seconds)
+            # Released after the tick: a queue_dispatcher that was started meanwhile takes over.
+            with process().ingest_turn() as ingest:
+                tick = ingest.tick(runtime.settings.queue_dispatcher.tick_seconds)
         except Outage as outage:
             return _result(request_runs(runtime), f"nothing ingested: {outage}")
         return _result(request_runs(runtime), *tick.messages)

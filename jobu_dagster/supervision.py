@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from celery.worker import state
+from kombu.exceptions import OperationalError as BrokerError
 
 from jobu_core.clock import SystemClock
 from jobu_core.errors import Outage
 from jobu_core.execution.supervisor import ActiveTask, Supervisor, WorkerIdentity
+from jobu_dagster.celery_app import QUEUE
 from jobu_dagster.private import open_instance
 from jobu_dagster.process import process
 from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from celery import Celery
 
 _log: Final = structlog.get_logger(__name__)
 _JOIN_SECONDS: Final = 5.0
@@ -49,8 +53,9 @@ class _Supervision:
         self._thread: threading.Thread | None = None
         self._supervisor: Supervisor | None = None
 
-    def start(self) -> None:
+    def start(self, app: Celery, hostname: str) -> None:
         """Start the thread; what escapes its loop ends this process."""
+        self._app, self._hostname = app, hostname
         self._thread = threading.Thread(target=self._guard, name="jobu-supervisor", daemon=True)
         self._thread.start()
 
@@ -88,11 +93,19 @@ class _Supervision:
             if not supervisor.draining and supervisor.should_drain():
                 supervisor.draining = True
                 _log.info("draining: launches are made for another code version")
+                self._take_no_more()
             if supervisor.draining and not _active_tasks():
                 os.kill(os.getpid(), signal.SIGTERM)
         except Outage as outage:
             _log.warning("supervisor waits", reason=str(outage))
         self._stop.wait(supervisor.settings.cancel_poll_seconds)
+
+    def _take_no_more(self) -> None:
+        """Stop this worker's own consumer, so that free slots leave tasks to the others."""
+        try:
+            self._app.control.cancel_consumer(QUEUE, destination=[self._hostname])
+        except BrokerError as error:
+            _log.warning("consumer not stopped", reason=type(error).__name__)
 
     def _open(self) -> Supervisor:
         while True:
@@ -132,9 +145,9 @@ def _active_tasks() -> Sequence[ActiveTask]:
 _supervision: Final = _Supervision()
 
 
-def start_supervisor() -> None:
-    """Begin supervising this process's children."""
-    _supervision.start()
+def start_supervisor(app: Celery, hostname: str) -> None:
+    """Begin supervising this process's children; ``hostname`` is Celery's name of the worker."""
+    _supervision.start(app, hostname)
 
 
 def stop_supervisor() -> None:

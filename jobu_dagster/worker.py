@@ -76,8 +76,8 @@ def _forget_inherited(**_: Any) -> None:  # noqa: ANN401 - Celery's signal
 
 
 @signals.worker_ready.connect
-def _supervise(**_: Any) -> None:  # noqa: ANN401 - Celery's signal
-    start_supervisor()
+def _supervise(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal
+    start_supervisor(app, sender.hostname)
 
 
 @signals.worker_shutting_down.connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = [
     "tests.fix_cron",
     "tests.fix_events",
+    "tests.fix_host",
     "tests.fix_kafka",
     "tests.fix_load",
     "tests.fix_postgres",
@@ -14,4 +15,5 @@ pytest_plugins = [
     "tests.fix_store_time",
     "tests.grouping",
     "tests.fix_worker",
+    "tests.fix_world",
 ]

