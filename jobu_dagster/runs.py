@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from celery.exceptions import OperationalError as BrokerError
 from dagster import DagsterInstance, DagsterRun, RunsFilter
-from kombu.exceptions import OperationalError as BrokerError
 
 from jobu_core.errors import Outage, StoreUnavailable
 from jobu_core.runs import RunState, RunView

@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from celery.exceptions import OperationalError as BrokerError
 from celery.worker import state
-from kombu.exceptions import OperationalError as BrokerError
 
 from jobu_core.clock import SystemClock
 from jobu_core.errors import Outage
