@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobu_core.clock import SystemClock
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.ingest import Ingest
 from jobu_core.dispatcher.reconcile import Reconciler
+from jobu_core.execution.committed import committed_result
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.pipeline.paths import Paths
 from jobu_core.services.ensure import ensure_kafka
@@ -113,6 +115,7 @@ class Process:
                     runtime.settings,
                     DagsterRunGateway(instance, runtime.settings.root),
                     SystemClock(),
+                    committed=partial(committed_result, self.execution()),
                 )
             return self._reconciler
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -14,6 +15,7 @@ from celery.worker import state
 
 from jobu_core.clock import SystemClock
 from jobu_core.errors import Outage
+from jobu_core.execution.committed import committed_result
 from jobu_core.execution.supervisor import ActiveTask, Supervisor, WorkerIdentity
 from jobu_dagster.celery_app import QUEUE
 from jobu_dagster.private import open_instance
@@ -130,6 +132,7 @@ class _Supervision:
             _active_tasks,
             DagsterRunGateway(open_instance(root), root),
             SystemClock(),
+            committed=partial(committed_result, process().execution()),
         )
 
 

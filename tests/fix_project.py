@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def project(
     monkeypatch: pytest.MonkeyPatch,
     database_url: str,
     valkey_url: str,
-) -> Path:
+) -> Iterator[Path]:
     """Lay out a project on a fresh job store; this process's settings point to it."""
     root = tmp_path / "project"
     shutil.copytree(REPOSITORY / "config", root / "config")
@@ -55,4 +56,11 @@ def project(
     monkeypatch.setenv("JOBU_STACK", "external")
     monkeypatch.setenv("JOBU_DATABASE_URL", database_url)
     monkeypatch.setenv("JOBU_BROKER_URL", valkey_url)
-    return root
+    _forget_definitions()
+    yield root
+    _forget_definitions()
+
+
+def _forget_definitions() -> None:
+    """Let whoever imports the definitions next read the configuration of its own project."""
+    sys.modules.pop("jobu_dagster.definitions", None)

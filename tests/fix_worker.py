@@ -180,6 +180,7 @@ class Workers:
 def napping_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project with slow handlers, short leases and quick retries."""
     (project / "napping_jobs.py").write_text(HANDLERS)
+    sys.modules.pop("napping_jobs", None)  # an earlier project's, whose file may be gone
     monkeypatch.setenv("JOBU_HANDLERS__MODULES", '["napping_jobs"]')
     monkeypatch.setenv("JOBU_WORKER__HEARTBEAT_SECONDS", "0.5")
     monkeypatch.setenv("JOBU_WORKER__LEASE_SECONDS", "3")

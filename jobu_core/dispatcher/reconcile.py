@@ -9,12 +9,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from jobu_core.dispatcher.cron.dispatch import dispatch_orphans
 from jobu_core.dispatcher.verdicts import Action, Verdict, judge
+from jobu_core.errors import TargetUnavailable
+from jobu_core.execution.committed import Committed, nothing_committed
 from jobu_core.execution.retry import Backoff, after_lost_launch
 from jobu_core.models import Status
 from jobu_core.runs import RunState, RunView
@@ -22,7 +24,7 @@ from jobu_core.store import reconciliation
 from jobu_core.store.engine import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -57,6 +59,8 @@ class Reconciler:
     settings: Settings
     runs: RunGateway
     clock: Clock
+    committed: Committed = nothing_committed
+    """Says what an execution has committed; asked before a lost last attempt is FAILED."""
     backoff: Backoff = field(default_factory=lambda: Backoff(random.SystemRandom()))
     _seen: dict[int, tuple[datetime | None, float]] = field(default_factory=dict)
     _looked_at: float = float("-inf")
@@ -127,8 +131,23 @@ class Reconciler:
         that it can only be superseded. The other way round, the canceled run would
         look like a person's cancel to the next look.
         """
+        try:
+            found = self._committed_by(row, verdict)
+        except TargetUnavailable as outage:
+            _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
+            return False
         with transaction(self.engine) as connection:
-            if not self._write(connection, row, verdict):
+            if found is not None:
+                written = reconciliation.end_row(
+                    connection,
+                    row,
+                    Status.SUCCESS,
+                    reason="already_committed",
+                    result=found,
+                )
+            else:
+                written = self._write(connection, row, verdict)
+            if not written:
                 return False
         _log.warning(
             "reconciled",
@@ -139,6 +158,13 @@ class Reconciler:
         if verdict.retire_run and run is not None:
             self._retire(run, f"jobu: {verdict.why}")
         return True
+
+    def _committed_by(self, row: LaunchedRow, verdict: Verdict) -> Mapping[str, Any] | None:
+        """Return what a lost last attempt has committed: then the row is a SUCCESS."""
+        last = row.attempt >= row.max_attempts and not row.cancel_requested
+        if verdict.action is not Action.WORKER_LOST or not last:
+            return None
+        return self.committed(row.id)
 
     def _retire(self, run: RunView, message: str) -> None:
         if run.state is RunState.NOT_STARTED:

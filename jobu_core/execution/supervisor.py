@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from jobu_core.clock import Clock, SystemClock
-from jobu_core.errors import FenceLost, Outage
+from jobu_core.errors import FenceLost, Outage, TargetUnavailable
+from jobu_core.execution.committed import Committed, nothing_committed
 from jobu_core.execution.retry import Backoff
 from jobu_core.models import Status
 from jobu_core.store import supervision, transitions, workers
@@ -68,6 +69,8 @@ class Supervisor:
     clock: Clock = field(default_factory=SystemClock)
     kill: Callable[[int, int], Any] = os.kill
     backoff: Backoff = field(default_factory=lambda: Backoff(random.SystemRandom()))
+    committed: Committed = nothing_committed
+    """Says what an execution has committed; asked before a lost last attempt is FAILED."""
     draining: bool = False
     _next_beat: float = 0.0
     _told_draining: bool = False
@@ -214,6 +217,18 @@ class Supervisor:
         self._write_failed_attempt(row, Status.TIMEOUT, "timeout", problem)
 
     def _write_lost(self, row: HeldRow) -> None:
+        last = row.attempt >= row.max_attempts and not row.cancel_requested
+        found = self.committed(row.id) if last else None
+        if found is not None:
+            with transaction(self.engine) as connection:
+                transitions.finish(
+                    connection,
+                    row.fence,
+                    Status.SUCCESS,
+                    reason="already_committed",
+                    result=dict(found),
+                )
+            return
         problem = Problem("WorkerLost", "the process that executed this attempt has died")
         self._write_failed_attempt(row, Status.FAILED, "worker_lost", problem)
 
@@ -253,6 +268,9 @@ class Supervisor:
             try:
                 self._write_lost(row)
             except FenceLost:
+                return
+            except TargetUnavailable as outage:
+                _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
                 return
         _log.warning("child lost", execution_id=row.id, run_id=row.run_id)
         self._to_report.append((row.run_id, False, "The process that executed this run has died."))

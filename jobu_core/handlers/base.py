@@ -81,6 +81,17 @@ class Declarations:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which execution an effect belongs to, and where effects can be looked up."""
+
+    root_execution_id: int
+    installation: str
+    databases: Mapping[str, str]
+    """Name → ``postgresql://`` URL."""
+    declared: Declarations
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerContext:
     """One attempt of one execution, as its handler sees it."""
 
@@ -140,6 +151,14 @@ class BaseHandler(ABC):
         Called at dispatch and when a cron job is saved. Raises InvalidInput; must
         not touch files or databases.
         """
+
+    def committed(self, params: Any, identity: Identity) -> Mapping[str, Any] | None:  # noqa: ANN401,ARG002 - each handler has its own model
+        """Return the result of an effect that a dead attempt has committed, or None.
+
+        Asked when the process of the last attempt has died: what was committed is
+        a SUCCESS. Must only read. Raises TargetUnavailable when it cannot tell.
+        """
+        return None
 
     @abstractmethod
     def run(self, context: HandlerContext, params: Any) -> Any:  # noqa: ANN401 - each handler has its own model and result

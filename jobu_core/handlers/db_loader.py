@@ -17,17 +17,24 @@ from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import LoadParams
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
+from jobu_core.pipeline.load.manifest import read_load
 from jobu_core.pipeline.load.postgres import load_parquet
-from jobu_core.pipeline.load.request import Guards, LoadRequest, Outcome
+from jobu_core.pipeline.load.request import (
+    Guards,
+    LoadRequest,
+    LoadResult,
+    Outcome,
+    load_key,
+)
 from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.base import Declarations, HandlerContext, Identity
     from jobu_core.pipeline.datasets import Dataset
-    from jobu_core.pipeline.load.request import LoadResult
 
 
 class DbLoaderParams(LoadParams):
@@ -48,11 +55,38 @@ class DbLoader(BaseHandler):
         target_of(params, declared)
         needed(params.input_path, "input_path", "it is a stage of pipeline")
 
+    def committed(self, params: DbLoaderParams, identity: Identity) -> Mapping[str, Any] | None:
+        """Return what the manifest says of this execution's load."""
+        return committed_load(params, identity)
+
     def run(self, context: HandlerContext, params: DbLoaderParams) -> dict[str, Any]:
         """Load the file and tell what landed."""
         logical = needed(params.input_path, "input_path", "it is a stage of pipeline")
         path = context.paths.resolve(logical)
         return load_file(context, params, path, shown=logical)
+
+
+def committed_load(params: LoadParams, identity: Identity) -> Mapping[str, Any] | None:
+    """Return the result of the load that the execution committed, or None."""
+    target = target_of(params, identity.declared)
+    url = identity.databases.get(target.database)
+    if url is None:
+        return None
+    key = load_key(identity.installation, identity.root_execution_id, target)
+    found = read_load(url, target.database, key)
+    if found is None:
+        return None
+    return _as_json(
+        LoadResult(
+            outcome=Outcome.ALREADY_LOADED,
+            load_key=found.load_key,
+            load_id=found.load_id,
+            target=str(target),
+            mode=found.mode,
+            rows=found.rows,
+            rejected=found.rejected,
+        ),
+    )
 
 
 def load_file(

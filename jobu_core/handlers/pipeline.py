@@ -23,7 +23,7 @@ from jobu_core.handlers.dataset_values import (
     shown_path,
     target_of,
 )
-from jobu_core.handlers.db_loader import load_file
+from jobu_core.handlers.db_loader import committed_load, load_file
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
     check_preprocess,
@@ -39,7 +39,7 @@ from jobu_core.pipeline.parquet_writer import file_sha256
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.base import Declarations, HandlerContext, Identity
 
     Report = dict[str, Any]
 
@@ -76,6 +76,10 @@ class Pipeline(StagedHandler):
         input_of(params.input_path, dataset_of(params, declared.datasets))
         model_of(params, declared)
         target_of(params, declared)
+
+    def committed(self, params: PipelineParams, identity: Identity) -> Mapping[str, Any] | None:
+        """Return what the manifest says of this execution's load."""
+        return committed_load(params, identity)
 
     def run_stage(
         self,

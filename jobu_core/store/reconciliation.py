@@ -6,6 +6,7 @@ moved meanwhile, nothing is written and the next look decides again.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -14,7 +15,7 @@ from sqlalchemy import text
 from jobu_core.models import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -57,7 +58,8 @@ _END: Final[LiteralString] = (
     """
 UPDATE job_executions
    SET status = :new_status, lease_token = NULL, finished_at = jobu_now(), reason = :reason,
-       error_type = :error_type, error_message = :error_message
+       error_type = :error_type, error_message = :error_message,
+       result = CAST(:result AS jsonb)
 """
     + _SAME
 )
@@ -155,9 +157,15 @@ def end_row(
     *,
     reason: str,
     error: tuple[str, str] | None = None,
+    result: Mapping[str, Any] | None = None,
 ) -> bool:
     """→ a final status."""
-    values = {"new_status": status.value, "reason": reason, **_error(error)}
+    values = {
+        "new_status": status.value,
+        "reason": reason,
+        "result": None if result is None else json.dumps(dict(result)),
+        **_error(error),
+    }
     return _one(connection, _END, row, values)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from psycopg.rows import class_row
 
 from jobu_core.errors import LoadRefused
-from jobu_core.pipeline.load.session import bound_locks, one
+from jobu_core.pipeline.load.session import bound_locks, one, open_session
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,6 +117,16 @@ def find_load(connection: psycopg.Connection, load_key: str) -> Loaded | None:
     """Return the committed load of that key, or None."""
     with connection.cursor(row_factory=class_row(Loaded)) as cursor:
         return cursor.execute(_FIND, {"load_key": load_key}).fetchone()
+
+
+def read_load(url: str, database: str, load_key: str) -> Loaded | None:
+    """Return the committed load of that key from a target; None also without a manifest.
+
+    Raises TargetUnavailable when it cannot be asked.
+    """
+    with open_session(url, database, "jobu:manifest") as connection:
+        (exists,) = one(connection, _EXISTS)
+        return find_load(connection, load_key) if exists else None
 
 
 def same_load(connection: psycopg.Connection, request: LoadRequest) -> Loaded:

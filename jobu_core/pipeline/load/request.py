@@ -55,6 +55,11 @@ class Guards:
     """Largest part of the rows, 0 to 1, that a replace may take away."""
 
 
+def load_key(installation: str, root_execution_id: int, target: TableName) -> str:
+    """Return the manifest key of an execution's load, the same for every attempt."""
+    return f"{installation}:{root_execution_id}:load:{target}"
+
+
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
     """One Parquet file into one table, once per ``load_key``."""
@@ -86,7 +91,7 @@ class LoadRequest:
     @property
     def load_key(self) -> str:
         """The same for every attempt and operator's retry of an execution."""
-        return f"{self.installation}:{self.root_execution_id}:load:{self.target}"
+        return load_key(self.installation, self.root_execution_id, self.target)
 
     @property
     def application_name(self) -> str:
