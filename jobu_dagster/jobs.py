@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 def build_jobs(registry: Registry) -> Sequence[dg.JobDefinition]:
     """Return one job per handler, named like it; staged handlers have an op per stage."""
-    return [_job(registry.get(name)) for name in registry.names]
+    return [build_job(registry.get(name)) for name in registry.names]
 
 
-def _job(handler: BaseHandler) -> dg.JobDefinition:
+def build_job(handler: BaseHandler) -> dg.JobDefinition:
+    """Return the job of one handler."""
     description = (type(handler).__doc__ or handler.name).strip().splitlines()[0]
 
     @dg.job(

@@ -113,7 +113,7 @@ class Process:
                     runtime.engine,
                     runtime.registry,
                     runtime.settings,
-                    DagsterRunGateway(instance, runtime.settings.root),
+                    DagsterRunGateway(instance, runtime.settings.root, runtime.registry),
                     SystemClock(),
                     committed=partial(committed_result, self.execution()),
                 )

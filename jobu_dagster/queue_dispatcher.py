@@ -60,7 +60,7 @@ class QueueDispatcher:
         runtime = self._process.runtime()
         if self._gateway is None:
             instance = open_instance(runtime.settings.root)
-            self._gateway = DagsterRunGateway(instance, runtime.settings.root)
+            self._gateway = DagsterRunGateway(instance, runtime.settings.root, runtime.registry)
             self._reconciler = self._process.reconciler(instance)
         tick = self._process.ingest().tick(_POLL_SECONDS)
         if tick.consumed:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from dagster import JobDefinition
+
+    from jobu_core.handlers.registry import Registry
     from jobu_core.models import LaunchBatch
 
 _UNFINISHED = frozenset(
@@ -66,10 +69,12 @@ class DagsterRunGateway:
     concluded about a run that could not be read.
     """
 
-    def __init__(self, instance: DagsterInstance, root: Path) -> None:
-        """Use ``instance``; ``root`` is the project's folder, for code origins."""
+    def __init__(self, instance: DagsterInstance, root: Path, registry: Registry) -> None:
+        """Use ``instance``; ``root`` is the project's folder, ``registry`` says which jobs."""
         self._instance = instance
         self._root = root
+        self._registry = registry
+        self._jobs: dict[str, JobDefinition] = {}
 
     def runs_of(self, tokens: Collection[UUID]) -> Mapping[UUID, RunView]:
         """Return each token's run: tagged with it, without a parent run.
@@ -98,10 +103,8 @@ class DagsterRunGateway:
 
     def launch(self, batch: LaunchBatch) -> str:
         """Create the run with id = token and launch it without Dagster's queue."""
-        from jobu_dagster.definitions import defs  # noqa: PLC0415 - definitions import sensors, which import this
-
         run_id = str(batch.token)
-        job = defs.resolve_job_def(batch.handler)
+        job = self._job(batch.handler)
         with _outages():
             try:
                 self._instance.create_run_for_job(
@@ -116,6 +119,13 @@ class DagsterRunGateway:
                 return run_id
             self._instance.launch_run(run_id, None)  # type: ignore[arg-type]
         return run_id
+
+    def _job(self, handler: str) -> JobDefinition:
+        from jobu_dagster.jobs import build_job  # noqa: PLC0415 - a job's resource imports this module
+
+        if handler not in self._jobs:
+            self._jobs[handler] = build_job(self._registry.get(handler))
+        return self._jobs[handler]
 
     def report_canceling(self, run_id: str, message: str) -> None:
         """Mark an unfinished run as being canceled."""

@@ -130,7 +130,7 @@ class _Supervision:
             runtime.settings.worker,
             identity,
             _active_tasks,
-            DagsterRunGateway(open_instance(root), root),
+            DagsterRunGateway(open_instance(root), root, runtime.registry),
             SystemClock(),
             committed=partial(committed_result, process().execution()),
         )

@@ -81,7 +81,7 @@ class Carrier:
     def __post_init__(self) -> None:
         """Open Dagster on the project."""
         self.instance = open_instance(self.root)
-        self.gateway = DagsterRunGateway(self.instance, self.root)
+        self.gateway = DagsterRunGateway(self.instance, self.root, self.process.runtime().registry)
         self.engine = self.process.runtime().engine
 
     def insert(
