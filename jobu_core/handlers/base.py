@@ -152,7 +152,7 @@ class BaseHandler(ABC):
         not touch files or databases.
         """
 
-    def committed(self, params: Any, identity: Identity) -> Mapping[str, Any] | None:  # noqa: ANN401,ARG002 - each handler has its own model
+    def committed(self, params: Any, identity: Identity) -> Mapping[str, Any] | None:  # noqa: ANN401, ARG002 - each handler has its own model
         """Return the result of an effect that a dead attempt has committed, or None.
 
         Asked when the process of the last attempt has died: what was committed is
