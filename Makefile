@@ -21,7 +21,7 @@ up: $(STAMP) ## start the stack in the background
 down: $(STAMP) ## end the stack and every process of it
 	$(BIN)/jobu down
 
-dev: $(STAMP) ## the stack in the foreground, code reloaded on change
+dev: $(STAMP) ## Dagster in the foreground, with reload, on services in the background
 	$(BIN)/jobu dev
 
 test: $(STAMP) ## all tests but the long ones; needs nothing running, leaves nothing
