@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobu_core.clock import seconds_since
 from jobu_core.config import load_settings
+from jobu_core.crash_points import reach
 from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.execution.health import RunHealth, run_health
 from jobu_core.services.ensure import ensure_valkey, ensure_worker
@@ -72,12 +73,14 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
         if self._celery is None:
             self._celery = make_app(settings)
         run_id = context.dagster_run.run_id
+        reach("launcher.run_starting")
         self._celery.send_task(
             RUN_TASK,
             kwargs={"run_id": run_id, "instance": instance_to_text(self._instance)},
             task_id=run_id,
             queue=QUEUE,
         )
+        reach("launcher.task_sent")
 
     def terminate(self, run_id: str) -> bool:
         """Report the run as canceling and ask its executions to cancel.
@@ -90,10 +93,12 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
         if run is None or run.is_finished:
             return False
         self._instance.report_run_canceling(run)
+        reach("terminate.run_canceling")
         engine = process().runtime().engine
         token = run.tags.get(tags.LAUNCH) if run.parent_run_id is None else None
         if not request_cancel_of_run(engine, run_id, token=token, reason="terminated in Dagster"):
             self._instance.report_run_canceled(run, message="No execution of this run was left.")
+            reach("terminate.run_canceled")
         return True
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.launch import claim_due
 from jobu_core.services.ensure import ensure_valkey, ensure_worker
 from jobu_dagster.runs import run_config, run_tags
@@ -46,6 +47,7 @@ def claim(runtime: Runtime, handlers: Collection[str] | None = None) -> LaunchPl
 def request_runs(runtime: Runtime, handlers: Collection[str] | None = None) -> Requested:
     """Claim due rows and ask for one run per batch; run_key = launch token."""
     plan = claim(runtime, handlers)
+    reach("launching.rows_claimed")
     return Requested(tuple(_request(batch) for batch in plan.batches), plan.message)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import dagster as dg
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.manual import run_now
 from jobu_core.errors import JobuError
 from jobu_core.execution.adopt import adopt_params, adopt_pending, adopt_rerun
@@ -112,6 +113,7 @@ class Launch:
         if cron:
             engine, registry = self._runtime.engine, self._runtime.registry
             made = run_now(engine, registry, cron, who="dagster", handler_name=self._run.job_name)
+            reach("by_hand.cron_row_inserted")
             return adopt_pending(self._runtime, made, self._run.run_id)
         if params is not None:
             return adopt_params(self._runtime, self._run.job_name, params, self._run.run_id)

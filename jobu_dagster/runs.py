@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from celery.exceptions import OperationalError as BrokerError
 from dagster import DagsterInstance, DagsterRun, RunsFilter
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import Outage, StoreUnavailable
 from jobu_core.runs import RunState, RunView
 from jobu_dagster import tags
@@ -117,7 +118,9 @@ class DagsterRunGateway:
                 )
             except DagsterRunAlreadyExists:
                 return run_id
+            reach("launch.run_created")
             self._instance.launch_run(run_id, None)  # type: ignore[arg-type]
+            reach("launch.run_launched")
         return run_id
 
     def _job(self, handler: str) -> JobDefinition:

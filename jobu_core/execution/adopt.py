@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict
 from jobu_core.execution.retry import insert_retry
 from jobu_core.models import NewExecution, ParamSource, Trigger
@@ -38,7 +39,10 @@ def adopt_rerun(runtime: ExecutionRuntime, execution_id: int, run_id: str) -> in
             return known
         execution = get_execution(connection, execution_id)
         made = insert_retry(connection, execution, dedupe_key=key)
-        return _launch(connection, made, run_id)
+        reach("adopt_rerun.row_inserted")
+        adopted = _launch(connection, made, run_id)
+    reach("adopt_rerun.committed")
+    return adopted
 
 
 def adopt_params(
@@ -69,14 +73,20 @@ def adopt_params(
         (made,) = insert_executions(connection, [new])
         if made is None:
             return find_by_dedupe_key(connection, key) or 0
-        return _launch(connection, made, run_id)
+        reach("adopt_params.row_inserted")
+        adopted = _launch(connection, made, run_id)
+    reach("adopt_params.committed")
+    return adopted
 
 
 def adopt_pending(runtime: ExecutionRuntime, execution_id: int, run_id: str) -> int:
     """Launch an execution that waits (made by ``cron run``) under this run; return its id."""
     with transaction(runtime.engine) as connection:
         launches.lock_launching(connection)
-        return _launch(connection, execution_id, run_id)
+        adopted = _launch(connection, execution_id, run_id)
+        reach("adopt_pending.row_launched")
+    reach("adopt_pending.committed")
+    return adopted
 
 
 def _launch(connection: Connection, execution_id: int | None, run_id: str) -> int:

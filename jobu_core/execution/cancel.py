@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict
 from jobu_core.store import audit, cancellation
 from jobu_core.store.engine import transaction
@@ -30,6 +31,7 @@ def cancel_execution(engine: Engine, execution_id: int, *, who: str, reason: str
             ended = get_execution(connection, execution_id)
             msg = f"execution {execution_id} has ended already: {ended.status}"
             raise Conflict(msg)
+        reach("cancel.row_changed")
         audit.record(
             connection,
             who,
@@ -38,6 +40,8 @@ def cancel_execution(engine: Engine, execution_id: int, *, who: str, reason: str
             after={"status": status.value},
             why=reason,
         )
+        reach("cancel.audited")
+    reach("cancel.committed")
     return status
 
 
@@ -50,4 +54,7 @@ def request_cancel_of_run(
 ) -> Mapping[int, Status]:
     """Cancel every unfinished execution that a run carries; status by execution id."""
     with transaction(engine) as connection:
-        return cancellation.cancel_run(connection, run_id, token, reason=reason)
+        canceled = cancellation.cancel_run(connection, run_id, token, reason=reason)
+        reach("cancel_run.rows_changed")
+    reach("cancel_run.committed")
+    return canceled

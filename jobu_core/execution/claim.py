@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobu_core.crash_points import reach
 from jobu_core.store import supervision, transitions, workers
 from jobu_core.store.engine import transaction
 
@@ -22,7 +23,10 @@ def stamp_launch(engine: Engine, token: UUID, *, run_id: str, worker_id: str) ->
     being loaded from one that nobody has.
     """
     with transaction(engine) as connection:
-        return transitions.stamp_launch(connection, token, run_id=run_id, worker_id=worker_id)
+        rows = transitions.stamp_launch(connection, token, run_id=run_id, worker_id=worker_id)
+        reach("stamp.rows_written")
+    reach("stamp.committed")
+    return rows
 
 
 def claim(
@@ -40,11 +44,15 @@ def claim(
     with transaction(engine) as connection:
         if workers.is_draining(connection, worker_id):
             supervision.return_unstarted(connection, [token], reason="worker_draining")
+            reach("claim.launch_given_back")
             return None
-        return transitions.start(
+        execution = transitions.start(
             connection,
             execution_id,
             token,
             run_id=run_id,
             worker_id=worker_id,
         )
+        reach("claim.row_started")
+    reach("claim.committed")
+    return execution

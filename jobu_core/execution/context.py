@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import NotFound
 from jobu_core.handlers.base import HandlerContext
 from jobu_core.store import transitions
@@ -30,6 +31,8 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
     def progress(values: Mapping[str, Any]) -> None:
         with transaction(runtime.engine) as connection:
             transitions.write_progress(connection, attempt.fence, values)
+            reach("progress.row_written")
+        reach("progress.committed")
 
     def check_lease() -> None:
         attempt.read_lease()

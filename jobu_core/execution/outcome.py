@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import DataError, InvalidInput, JobuError, TargetBusy
 from jobu_core.execution.interrupts import Stopped
 from jobu_core.handlers.base import Cancel, Retry
@@ -54,8 +55,9 @@ class Decision:
                 reason=self.reason or _reason_of(result),
                 problem=self.problem,
             )
+            reach("finish.row_written")
             return self.status
-        return transitions.return_to_pending(
+        status = transitions.return_to_pending(
             connection,
             fence,
             after_seconds=self.after_seconds,
@@ -63,6 +65,8 @@ class Decision:
             problem=self.problem,
             counted=self.counted,
         )
+        reach("retry.row_written")
+        return status
 
     def sentence(self, execution: Execution, status: Status) -> str:
         """Say it for the run's log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
 from jobu_core.store import audit
@@ -53,6 +54,7 @@ def retry_execution(engine: Engine, execution_id: int, *, who: str, why: str | N
         new_id = insert_retry(connection, execution)
         if new_id is None:  # without a dedupe key an insert cannot be refused
             raise Conflict(f"execution {execution_id} could not be inserted again")
+        reach("operator_retry.row_inserted")
         audit.record(
             connection,
             who,
@@ -61,6 +63,8 @@ def retry_execution(engine: Engine, execution_id: int, *, who: str, why: str | N
             after={"execution_id": new_id},
             why=why,
         )
+        reach("operator_retry.audited")
+    reach("operator_retry.committed")
     return new_id
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import FenceLost, StoreUnavailable
 from jobu_core.execution.claim import claim
 from jobu_core.execution.context import build_context
@@ -135,6 +136,7 @@ class Attempt:
                 if name not in self.done:
                     self.carried |= handler.run_stage(name, context, params, self.carried)
                     self.done.append(name)
+                    reach("attempt.stage_done")
             return self.carried
 
         result, problem = self._guarded(work, sink)
@@ -179,13 +181,16 @@ class Attempt:
 
     def _settle(self, result: Any, problem: BaseException | None) -> Outcome:  # noqa: ANN401 - a handler's own result
         """Write the end of the attempt; keeps trying while the store is away (rule 18)."""
+        reach("attempt.work_ended")
         if problem is None:
             problem = _json_problem(result)
         decision = decide(problem, self.execution, self.runtime.backoff)
         status = self._write(decision, result)
+        reach("finish.committed")
         if status is Status.SUCCESS:
             folder = self.runtime.work_dir(self.execution.id, self.execution.attempt)
             shutil.rmtree(folder, ignore_errors=True)
+            reach("finish.folder_removed")
         self.outcome = Outcome(
             self.execution.id,
             self.execution.attempt,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from jobu_core.clock import Clock, SystemClock
+from jobu_core.crash_points import reach
 from jobu_core.errors import FenceLost, Outage, TargetUnavailable
 from jobu_core.execution.committed import Committed, nothing_committed
 from jobu_core.execution.retry import Backoff
@@ -127,10 +128,14 @@ class Supervisor:
             rows = supervision.held_rows(connection, self.identity.id)
             for row in rows:
                 self._hand_back_row(connection, row)
+                reach("hand_back.row_returned")
             workers.remove(connection, self.identity.id)
+            reach("hand_back.worker_removed")
+        reach("hand_back.committed")
         for row in rows:
             if row.run_id in pids:
                 self._kill(pids[row.run_id], signal.SIGKILL)
+                reach("hand_back.child_killed")
             self._to_report.append((row.run_id, False, "The worker was shut down."))
         self._report()
         return len(rows)
@@ -159,6 +164,7 @@ class Supervisor:
                 connection,
                 [(row.id, row.token) for row in rows if row.run_id in pids],
             )
+            reach("heartbeat.rows_renewed")
             workers.beat(
                 connection,
                 worker_id=self.identity.id,
@@ -168,7 +174,9 @@ class Supervisor:
                 code_version=self.identity.code_version,
                 draining=self.draining,
             )
+            reach("heartbeat.worker_renewed")
             workers.forget_dead(connection, older_than_seconds=_FORGET_AFTER_SECONDS)
+        reach("heartbeat.committed")
         self._next_beat = now + self.settings.heartbeat_seconds
         self._told_draining = self.draining
 
@@ -184,8 +192,10 @@ class Supervisor:
         now = self.clock.monotonic()
         if key not in self._signalled:
             self.runs.report_canceling(row.run_id, row.cancel_reason or "cancel requested")
+            reach("supervisor.run_canceling")
             if ActiveTask(row.run_id, pid) in self.tasks():  # not the child's next run
                 self._kill(pid, signal.SIGINT)
+            reach("supervisor.child_hinted")
             self._signalled[key] = now
         elif now >= self._signalled[key] + self.settings.cancel_grace_seconds:
             self._end(row, pid, self._write_canceled, canceled=True, why="Canceled on request.")
@@ -204,12 +214,15 @@ class Supervisor:
             write(row)
         except FenceLost:
             return
+        reach("supervisor.end_written")
         self._kill(pid, signal.SIGKILL)
+        reach("supervisor.child_killed")
         self._to_report.append((row.run_id, canceled, why))
 
     def _write_canceled(self, row: HeldRow) -> None:
         with transaction(self.engine) as connection:
             transitions.finish(connection, row.fence, Status.CANCELED, reason="canceled")
+            reach("supervisor.row_canceled")
             supervision.return_unstarted(connection, [row.token], reason="sibling_ended")
 
     def _write_timeout(self, row: HeldRow) -> None:
@@ -228,6 +241,7 @@ class Supervisor:
                     reason="already_committed",
                     result=dict(found),
                 )
+                reach("supervisor.load_believed")
             return
         problem = Problem("WorkerLost", "the process that executed this attempt has died")
         self._write_failed_attempt(row, Status.FAILED, "worker_lost", problem)
@@ -252,6 +266,7 @@ class Supervisor:
                     reason=reason,
                     problem=problem,
                 )
+            reach("supervisor.attempt_settled")
             supervision.return_unstarted(connection, [row.token], reason="sibling_ended")
 
     def _settle_if_gone(self, row: HeldRow) -> None:
@@ -264,6 +279,7 @@ class Supervisor:
             with transaction(self.engine) as connection:
                 tokens = [row.token]
                 supervision.return_unstarted(connection, tokens, reason="launch_lost", counted=True)
+                reach("supervisor.launch_returned")
         else:
             try:
                 self._write_lost(row)
@@ -272,6 +288,7 @@ class Supervisor:
             except TargetUnavailable as outage:
                 _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
                 return
+        reach("supervisor.loss_written")
         _log.warning("child lost", execution_id=row.id, run_id=row.run_id)
         self._to_report.append((row.run_id, False, "The process that executed this run has died."))
 
@@ -289,6 +306,7 @@ class Supervisor:
                 self.runs.report_canceled(run_id, why)
             else:
                 self.runs.report_failed(run_id, why)
+            reach("supervisor.run_reported")
             del self._to_report[0]
 
     def _forget(self, rows: set[tuple[int, int]], runs: set[str]) -> None:

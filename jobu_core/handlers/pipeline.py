@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import FileError, NotAvailableYet
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
@@ -139,8 +140,10 @@ def _validate(
 def _load(context: HandlerContext, params: PipelineParams, carried: Mapping[str, Any]) -> Report:
     before = carried["validate"]
     told = load_file(context, params, Path(before["file"]), shown=before["input_path"])
+    reach("pipeline.loaded")
     for stage in ("preprocess", "validate"):
         _forget(context, Path(carried[stage]["file"]))
+        reach("pipeline.file_forgotten")
     reason = {"reason": told["reason"]} if "reason" in told else {}
     return {"rows": told["rows"], "load": told, **reason}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
 
 if TYPE_CHECKING:
@@ -65,13 +66,16 @@ class Shelf:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.draft_rejects.is_file():
             self.draft_rejects.replace(self.rejects)
+            reach("stage.rejects_published")
         beside = self.draft.with_suffix(".json")
         with beside.open("w", encoding="utf-8") as file:
             json.dump(report, file, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._report)
+        reach("stage.report_published")
         self.draft.replace(self.path)
+        reach("stage.published")
         _sync_folder(self.path.parent)
 
 

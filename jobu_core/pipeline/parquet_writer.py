@@ -17,6 +17,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def write_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetOutput]:
         output.close()
         _sync(beside)
         _read_back(beside, path.name, output.rows, schema)
+        reach("parquet.written")
         beside.replace(path)
+        reach("parquet.renamed")
         _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)

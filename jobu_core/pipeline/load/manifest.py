@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from psycopg.rows import class_row
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused
 from jobu_core.pipeline.load.session import bound_locks, one, open_session
 
@@ -88,7 +89,10 @@ def ensure_manifest(connection: psycopg.Connection, *, lock_wait_seconds: float)
         bound_locks(connection, lock_wait_seconds)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
         connection.execute(_CREATE)
+        reach("manifest.table_created")
         connection.execute(_CREATE_INDEX)
+        reach("manifest.index_created")
+    reach("manifest.committed")
 
 
 def claim_load(connection: psycopg.Connection, request: LoadRequest) -> int | None:

@@ -14,6 +14,7 @@ import psycopg
 import structlog
 
 from jobu_core.clock import SystemClock
+from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.columns import ColumnPlan, plan_columns, read_columns
 from jobu_core.pipeline.load.manifest import (
@@ -93,6 +94,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
         ended = end_older_attempts(
             connection, execution_id=request.execution_id, attempt=request.attempt, mark=mark
         )
+        reach("load.older_attempts_ended")
         if ended:
             _log.warning("older_attempts_ended", execution_id=request.execution_id, count=ended)
         loader = _Loader(connection, request, source, mark, clock or SystemClock())
@@ -127,8 +129,10 @@ class _Loader:
             if result is None or not (self.connection.broken or self.connection.closed):
                 raise
             return self._settle(error)
+        reach("load.committed")
         if result.outcome is Outcome.LOADED and result.strategy != Strategy.SWAP:
             analyze(self.connection, self.request.target)
+            reach("load.analyzed")
         return result
 
     def _settle(self, error: psycopg.OperationalError) -> LoadResult:
@@ -149,13 +153,16 @@ class _Loader:
         load_id = claim_load(self.connection, self.request)
         if load_id is None:
             return self._already(same_load(self.connection, self.request))
+        reach("load.claimed")
         if self.request.mode is Mode.REPLACE:
             lock_target(self.connection, self.request)
             if newer_exists(self.connection, self.request):
                 raise _StaleReplaceError
         landed = self._land(strategy, load_id)
         self.request.check_lease()
+        reach("load.landed")
         finish_load(self.connection, load_id, landed.rows)
+        reach("load.manifest_finished")
         return self._result(Outcome.LOADED, load_id=load_id, landed=landed)
 
     def _land(self, strategy: Strategy, load_id: int) -> _Landed:
@@ -178,6 +185,7 @@ class _Loader:
         if not self.request.create:
             require_table(self.connection, self.request.target)
         create_table(self.connection, self.request.target, self.source.schema)
+        reach("load.table_created")
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "create")
 
@@ -196,6 +204,7 @@ class _Loader:
             clock=self.clock,
             before=self._plan,
         )
+        reach("load.emptied")
         landed = self._copy(self._plan(table), chosen.value)
         self._insist(count_rows(self.connection, target, table), "in the table")
         return landed
@@ -205,7 +214,9 @@ class _Loader:
         table = require_table(self.connection, target)
         plans = self._plan(table)
         staged = stage_beside(self.connection, target, table, load_id)
+        reach("swap.staged")
         rows = copy_rows(self.connection, staged.name, self.source, plans)
+        reach("swap.filled")
         self._insist(rows, "sent")
         self._insist(count_rows(self.connection, staged.name, staged.new), "in the new table")
         analyze(self.connection, staged.name)
@@ -216,6 +227,7 @@ class _Loader:
             wait_seconds=self.request.lock_wait_seconds,
             clock=self.clock,
         )
+        reach("swap.locked")
         swap_in(self.connection, target, staged)
         return _Landed(rows, Strategy.SWAP.value, _shown(plans))
 

@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused
 from jobu_core.pipeline.load.columns import encode_batch
 from jobu_core.pipeline.load.session import one
@@ -49,8 +50,10 @@ def copy_rows(
                 encoded = to_csv(encode_batch(batch, plans))
                 for start in range(0, len(encoded), _SLICE_BYTES):
                     copy.write(encoded[start : start + _SLICE_BYTES])
+                    reach("copy.slice_sent")
                 sent += batch.num_rows
         landed = cursor.rowcount
+        reach("copy.ended")
     if sent != source.rows:
         raise LoadRefused(f"{source.path.name}: footer says {source.rows} rows, {sent} were read")
     return landed

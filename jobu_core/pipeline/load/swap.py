@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 import psycopg
 from psycopg import sql
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import TargetBusy
 from jobu_core.pipeline.load.carry import (
     continue_identities,
@@ -162,12 +163,17 @@ def swap_in(connection: psycopg.Connection, target: TableName, staged: Staged) -
     aside = target.beside(staged.name.table.replace("_new_", "_old_"))
     rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
     connection.execute(rename.format(target.quoted, sql.Identifier(aside.table)))
+    reach("swap.old_renamed")
     connection.execute(rename.format(staged.name.quoted, sql.Identifier(target.table)))
+    reach("swap.new_renamed")
     own_serials(connection, target, old_has.sequences)
     connection.execute(sql.SQL("DROP TABLE {}").format(aside.quoted))
+    reach("swap.old_dropped")
     take_names(connection, target, old_has, new_has)
     put_on(connection, target, old_has)
+    reach("swap.belongings_put_on")
     regrant(connection, target, old_has.grants, new_has.grants)
+    reach("swap.granted")
     differing = paint(connection, staged.new.oid) ^ staged.portrait
     if differing:
         names = sorted({f"{kind} {name}" for kind, name, _ in differing})
