@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobu_core.crash_points import reach
 from jobu_core.store import launches, workers
 from jobu_core.store.engine import transaction
 
@@ -46,7 +47,9 @@ def claim_due(
     """
     with transaction(engine) as connection:
         launches.lock_launching(connection)
+        reach("launch.lock_taken")
         workers.publish_code_version(connection, code_version)
+        reach("launch.version_published")
         capacity = launches.read_capacity(
             connection,
             handlers=handlers,
@@ -56,6 +59,8 @@ def claim_due(
         window = max(0, capacity.live_slots * settings.ahead - capacity.in_flight)
         most = window if limit is None else min(window, limit)
         batches = launches.claim(connection, handlers=handlers, most=most) if most else ()
+        reach("launch.rows_claimed")
+    reach("launch.claim_committed")
     return LaunchPlan(batches, window, _message(capacity, batches))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.dispatch import dispatch_orphans
 from jobu_core.dispatcher.verdicts import Action, Verdict, judge
 from jobu_core.errors import TargetUnavailable
@@ -86,6 +87,7 @@ class Reconciler:
                 lease_seconds=self.settings.worker.lease_seconds,
             )
         views = self._views(rows)
+        reach("reconcile.rows_read")
         for row, stale in self._with_staleness(rows):
             verdict = judge(
                 row,
@@ -149,6 +151,8 @@ class Reconciler:
                 written = self._write(connection, row, verdict)
             if not written:
                 return False
+            reach("reconcile.row_written")
+        reach("reconcile.row_committed")
         _log.warning(
             "reconciled",
             execution_id=row.id,
@@ -157,6 +161,7 @@ class Reconciler:
         )
         if verdict.retire_run and run is not None:
             self._retire(run, f"jobu: {verdict.why}")
+            reach("reconcile.run_retired")
         return True
 
     def _committed_by(self, row: LaunchedRow, verdict: Verdict) -> Mapping[str, Any] | None:
@@ -233,6 +238,8 @@ class Reconciler:
             unknown = reconciliation.waiting_handlers(connection) - set(self.catalog.names)
             gone = self._gone_for_good(unknown)
             actions["handler_unknown"] += reconciliation.fail_unknown_handlers(connection, gone)
+            reach("reconcile.unknown_failed")
+        reach("reconcile.unknown_committed")
         orphans = dispatch_orphans(self.engine, self.catalog, self.settings.dispatcher)
         actions["orphan_skips"] += orphans.skipped
         return unknown - set(gone)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import PositionMoved
 from jobu_core.models import Position
 from jobu_core.store.schema import kafka_positions as rows
@@ -118,6 +119,7 @@ def advance_positions(
         values = {"at": partition, "expected": expected, "after": after}
         if connection.execute(statement, values).rowcount != 1:
             raise PositionMoved(f"{topic}/{partition}: the position is no longer {expected}")
+        reach("positions.one_advanced")
 
 
 def learn_identity(

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron import policies
 from jobu_core.dispatcher.cron.occurrence import Failure, settled, usable_times
 from jobu_core.errors import Conflict, InvalidInput, Outage
-from jobu_core.models import NewExecution, Skip, SkipReason
+from jobu_core.models import NewExecution, OverlapPolicy, Skip, SkipReason
 from jobu_core.store import cron_jobs as store
+from jobu_core.store.cancellation import cancel_older
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import insert_executions
 
@@ -72,6 +74,8 @@ def dispatch_handler(
         decided_by_id = {job.id for job in due}
         idle = [job for job in jobs if job.id not in decided_by_id]
         store.advance_idle(connection, idle, upper)
+        reach("cron.idle_advanced")
+    reach("cron.idle_committed")
 
     def decide(connection: sa.Connection, job: CronJob) -> CronTick:
         if job.handler_name != handler_name:
@@ -121,7 +125,10 @@ def _each_in_its_transaction(
                 job = store.lock_job(connection, seen.id, wait_milliseconds=wait)
                 if job is None or not job.is_enabled:
                     continue
+                reach("cron.job_locked")
                 outcome = act(connection, job)
+                reach("cron.job_decided")
+            reach("cron.job_committed")
         except Outage:
             raise
         except Conflict as error:
@@ -155,10 +162,13 @@ def _may_be_due(job: CronJob, upper: datetime) -> bool:
     if upper <= job.dispatched_until:
         return False
     try:
-        following = usable_times(job).next_after(job.dispatched_until)
+        times = usable_times(job)
     except InvalidInput:
         return True
-    return following is not None and following <= upper
+    following = times.next_after(job.dispatched_until)
+    if following is not None and following <= upper:
+        return True
+    return bool(times.left_out(job.dispatched_until, upper))
 
 
 def _decide(
@@ -183,6 +193,7 @@ def _decide(
     plan = policies.plan(times, job.dispatched_until, upper, rules)
     drafts, overlapping = _admit(connection, registry, job, times, plan.runs)
     ids = insert_executions(connection, [draft for draft, _ in drafts])
+    reach("cron.executions_inserted")
     failures = {
         made: failure
         for made, (_, failure) in zip(ids, drafts, strict=True)
@@ -192,15 +203,18 @@ def _decide(
         connection,
         {made: (why.reason, why.error_type, why.message) for made, why in failures.items()},
     )
+    reach("cron.failures_written")
+    replaced = _replace(connection, job, [made for made in ids if made not in failures])
     spans = (*plan.skips, *overlapping)
     store.record_skips(connection, [_skip(job, span) for span in spans])
+    reach("cron.skips_recorded")
     store.advance(connection, job.id, upper)
     skipped = sum(span.count for span in spans)
     return CronTick(
         decided=len(drafts) + skipped,
         created=tuple(made for made in ids if made is not None),
         skipped=skipped,
-        messages=_messages(job, spans, failures),
+        messages=(*_messages(job, spans, failures), *replaced),
     )
 
 
@@ -226,6 +240,22 @@ def _admit(
     return drafts, overlapping
 
 
+def _replace(
+    connection: sa.Connection,
+    job: CronJob,
+    made: Sequence[int | None],
+) -> tuple[str, ...]:
+    """Ask every older active execution to cancel, where a newer one takes its place."""
+    runnable = [number for number in made if number is not None]
+    if job.overlap_policy is not OverlapPolicy.REPLACE or not runnable:
+        return ()
+    newest = max(runnable)
+    asked = cancel_older(connection, job.id, newest)
+    if not asked:
+        return ()
+    return (f"{job.name}: execution {newest} replaces {', '.join(map(str, sorted(asked)))}",)
+
+
 def _note_invalid(
     connection: sa.Connection,
     job: CronJob,
@@ -234,6 +264,7 @@ def _note_invalid(
 ) -> CronTick:
     if store.extend_invalid(connection, job, upper, str(error)):
         log.error("cron_job_invalid", job_id=job.id, job=job.name, error=str(error))
+    reach("cron.invalid_noted")
     store.advance(connection, job.id, upper)
     return CronTick(messages=(f"{job.name}: cannot be scheduled: {error}",))
 
@@ -248,6 +279,7 @@ def _skip_unknown(connection: sa.Connection, job: CronJob, upper: datetime) -> C
     if span is None:
         return CronTick()
     store.record_skips(connection, [_skip(job, span)])
+    reach("cron.orphans_skipped")
     store.advance(connection, job.id, upper)
     return CronTick(
         decided=span.count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.occurrence import execution_of, usable_times
 from jobu_core.dispatcher.cron.policies import Run
 from jobu_core.errors import Conflict
@@ -47,5 +48,7 @@ def run_now(
         if made is None:  # a manual execution has no dedupe key
             msg = f"cron job {job.name!r} was not run: the store refused a second row"
             raise Conflict(msg)
+        reach("cron.manual_inserted")
         audit.record(connection, who, "cron.run", f"cron_jobs/{job.id}", after={"execution": made})
+        reach("cron.manual_audited")
     return made

@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.event import decode_event
 from jobu_core.dispatcher.queue.isolate import insert_isolated
+from jobu_core.dispatcher.queue.ordering import serial_key
 from jobu_core.dispatcher.queue.resolve import TimedEvent, resolve_events
 from jobu_core.errors import PositionMoved
 from jobu_core.models import Coordinates, NewExecution, Rejection
@@ -72,13 +74,16 @@ class BatchWriter:
         locked = lock_positions(self.connection, *where, after)
         if moved := [at for at, offset in locked.items() if offset != expected[at]]:
             raise PositionMoved(f"{where[1]}: another ingest has moved partitions {moved}")
+        reach("batch.positions_locked")
         outcomes = self._insert(self._resolve(batch))
+        reach("batch.executions_inserted")
         refused = [
             (each.message, self.generation, outcome)
             for each, outcome in zip(batch, outcomes, strict=True)
             if isinstance(outcome, Rejection)
         ]
         insert_dead_letters(self.connection, where[0], refused)
+        reach("batch.dead_letters_inserted")
         moves = {at: (expected[at], offset) for at, offset in after.items()}
         advance_positions(self.connection, *where, moves)
         return Written(
@@ -112,10 +117,12 @@ class BatchWriter:
         if isinstance(outcome, Rejection):
             return outcome
         at = Coordinates(message.topic, self.generation, message.partition, message.offset)
-        group = self.settings.queue_dispatcher.kafka_group_id
+        queue = self.settings.queue_dispatcher
+        place = f"{at.topic}:{at.generation}:{at.partition}:{at.offset}"
         return replace(
             outcome,
-            dedupe_key=f"event:{group}:{at.topic}:{at.generation}:{at.partition}:{at.offset}",
+            dedupe_key=f"event:{queue.kafka_group_id}:{place}",
+            serial_key=serial_key(queue, at.topic, message.key),
             coordinates=at,
             message_key=message.key,
             message_time=message.timestamp,

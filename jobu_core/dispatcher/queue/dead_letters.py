@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.event import decode_event
 from jobu_core.dispatcher.queue.isolate import insert_isolated
+from jobu_core.dispatcher.queue.ordering import serial_key
 from jobu_core.dispatcher.queue.resolve import TimedEvent, resolve_events
 from jobu_core.errors import Conflict, InvalidInput
 from jobu_core.models import DeadLetterStatus, NewExecution, Rejection, Trigger
@@ -55,6 +57,7 @@ def redrive(
             _row_of(connection, registry, settings, letter, payload),
             trigger=Trigger.REDRIVE,
             dedupe_key=f"redrive:{letter_id}:{number}",
+            serial_key=serial_key(settings.queue_dispatcher, letter.coordinates.topic, letter.key),
             coordinates=letter.coordinates,
             message_key=letter.key,
             message_time=letter.message_time,
@@ -64,6 +67,7 @@ def redrive(
             raise InvalidInput(f"still refused: {made.code}: {made.message}")
         if made is None:  # the dead letter is locked and its count was read under the lock
             raise Conflict(f"redrive {number} of dead letter {letter_id} exists already")
+        reach("redrive.execution_inserted")
         settle_dead_letter(
             connection,
             letter_id,
@@ -72,8 +76,11 @@ def redrive(
             redrive_count=number,
             edited_payload=edited_payload,
         )
+        reach("redrive.letter_settled")
         subject, after = f"dead_letters/{letter_id}", {"execution": made, "redrive": number}
         audit.record(connection, who, "dead_letter.redrive", subject, after=after)
+        reach("redrive.audited")
+    reach("redrive.committed")
     return made
 
 
@@ -89,7 +96,9 @@ def discard(engine: sa.Engine, letter_id: UUID, *, who: str, why: str | None = N
         if letter.status is not _OPEN:
             raise Conflict(f"dead letter {letter_id} was redriven as {letter.execution_id}")
         settle_dead_letter(connection, letter_id, DeadLetterStatus.DISCARDED)
+        reach("discard.letter_settled")
         audit.record(connection, who, "dead_letter.discard", f"dead_letters/{letter_id}", why=why)
+        reach("discard.audited")
 
 
 def _payload(letter: DeadLetter, edited: bytes | None) -> bytes | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from jobu_core.clock import SystemClock
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.batch import BatchWriter, decode_all
 from jobu_core.dispatcher.queue.resume import Standing, resume
 from jobu_core.errors import PositionMoved, QueueUnavailable
@@ -156,6 +157,7 @@ class Ingest:
         if not self._lock.hold(wait_seconds=min(left, _LOCK_WAIT_SECONDS)):
             text = f"standing by: another process reads topic {self._adapter.topic}"
             return IngestTick(messages=(text,))
+        reach("ingest.lock_taken")
         tally = _Tally()
         try:
             with self._forgetting_on_error():
@@ -189,6 +191,7 @@ class Ingest:
                 return False
             self._clock.sleep(_TOPIC_POLL_SECONDS)
         tally.messages += standing.messages
+        reach("ingest.positions_settled")
         self._read_from(standing)
         self._lock_take = self._lock.takes
         self._checked_at = self._clock.monotonic()
@@ -239,9 +242,12 @@ class Ingest:
             # Asked after the fetch: what was fetched may be of a topic made anew.
             raise PositionMoved(f"topic {self._adapter.topic} was replaced while it was read")
         decoded = decode_all(messages, max_bytes=self._queue.max_message_bytes)
+        reach("ingest.messages_decoded")
         with transaction(self._engine) as connection:
             writer = BatchWriter(connection, self._registry, self._settings, standing.generation)
             written = writer.write(self._next, decoded)
+            reach("ingest.batch_written")
+        reach("ingest.batch_committed")
         self._next.update(written.next_offsets)
         tally.consumed += len(messages)
         tally.created += written.created
@@ -253,6 +259,7 @@ class Ingest:
         """Commit for the queue's lag tools; the table has decided already."""
         try:
             self._adapter.commit(positions)
+            reach("ingest.broker_told")
         except QueueUnavailable as error:
             log.warning("broker_commit_failed", topic=self._adapter.topic, error=str(error))
             self._forget()

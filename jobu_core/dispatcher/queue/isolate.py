@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import sqlalchemy as sa
 
+from jobu_core.crash_points import reach
 from jobu_core.models import Rejection, Stage
 from jobu_core.store.sqlstate import Verdict, verdict_of
 
@@ -47,11 +48,14 @@ def insert_isolated(
         return []
     try:
         with connection.begin_nested():
-            return list(insert(connection, rows))
+            inserted: list[Inserted | Rejection] = list(insert(connection, rows))
+            reach("isolate.part_inserted")
+            return inserted
     except (sa.exc.DBAPIError, UnicodeError, OverflowError, RecursionError) as error:
         rejection = _rejection(error)
         if rejection is None:
             raise
+    reach("isolate.part_refused")
     if len(rows) == 1:
         return [rejection]
     middle = len(rows) // 2

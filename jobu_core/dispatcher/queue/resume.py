@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.adapter.base import TopicIdentity
 from jobu_core.errors import ConfigError, PositionMoved, TopicChanged
 from jobu_core.models import Position
@@ -129,6 +130,7 @@ class _Decision:
                 cluster_id=self.seen.identity.cluster_id,
                 topic_id=self.seen.identity.topic_id,
             )
+            reach("resume.identity_learned")
         return self._standing(tuple(messages))
 
     def _changes(self, stored: Sequence[Position]) -> list[str]:
@@ -166,6 +168,7 @@ class _Decision:
         if position.next_offset >= low:
             return None
         store.record_gap(self.connection, position, low)
+        reach("resume.gap_recorded")
         store.advance_positions(
             self.connection,
             position.group_id,
@@ -173,6 +176,7 @@ class _Decision:
             position.generation,
             {position.partition: (position.next_offset, low)},
         )
+        reach("resume.gap_stepped_over")
         span = f"{position.next_offset} to {low - 1}"
         log.error("offsets_lost", topic=self.topic, partition=position.partition, offsets=span)
         return f"LOST: {self.topic}/{position.partition} offsets {span} were dropped unread"
@@ -190,6 +194,7 @@ class _Decision:
         )
         first = [replace(blank, partition=at, next_offset=next_) for at, next_ in offsets.items()]
         store.insert_positions(self.connection, first)
+        reach("resume.positions_inserted")
 
     def _standing(self, messages: tuple[str, ...]) -> Standing:
         """Return what the table says now, which is what counts."""
