@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class Stack(StrEnum):
@@ -61,6 +61,15 @@ class QueueSettings(Section):
     max_message_bytes: Count = 1_048_576
     """Longer values become dead letters ``too_large`` without being parsed."""
 
+    @field_validator("database")
+    @classmethod
+    def _is_the_job_store(cls, name: str) -> str:
+        if name != "default":
+            raise ValueError(
+                "must be 'default', the job store: positions and executions are one transaction"
+            )
+        return name
+
 
 class KafkaSettings(Section):
     """How to reach the broker, beyond its address."""
@@ -115,7 +124,6 @@ class WorkerSettings(Section):
     timeout_seconds: Count = 3600
     work_dir: str = ".jobu/work"
     """Where attempts keep files of their own; relative to the project root."""
-    keep_failed_days: Annotated[int, Field(ge=0)] = 7
 
 
 class AdminSettings(Section):
@@ -123,7 +131,6 @@ class AdminSettings(Section):
 
     dagster_host: str = "127.0.0.1"
     dagster_port: Port = 3000
-    code_server_port: Port = 4266
 
 
 class HandlersSettings(Section):

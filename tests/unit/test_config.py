@@ -138,6 +138,7 @@ def test_an_unset_variable_without_default_is_named(
         ("worker.yaml", "worker: {slots: 0}", "worker.slots: Input should be greater than"),
         ("worker.yaml", "worker: {slots: 1, slots: 2}", "line 1: key 'slots' is given twice"),
         ("database.yaml", "stack: &a external\ndatabases: *a", "line 2: YAML aliases are not"),
+        ("queue.yaml", "queue_dispatcher: {database: x}", "must be 'default', the job store"),
         ("worker.yaml", "worker: {[a, b]: 1}", "line 1: a key must be a plain word"),
         ("worker.yaml", "- worker", "must be a mapping with the keys worker"),
         ("worker.yaml", "worker: {\n", "worker.yaml: line 2: not valid YAML"),
