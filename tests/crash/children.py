@@ -1,0 +1,63 @@
+"""Processes that end at a crash point: real ones, forked from a server without any state."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.crash.killing import KILLED, die_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    from tests.crash.cases import Case
+
+_DEADLINE_SECONDS: Final = 60.0
+
+
+def die_in(case: Case, action: Callable[..., object], *arguments: object) -> None:
+    """Do ``action`` in a process of its own that dies at the case's point.
+
+    Fails when the point was not reached. ``action`` and ``arguments`` are pickled.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.dispatching"])  # imported once, not per child
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_live, args=(theirs, case.point, case.visit, action, arguments))
+    child.start()
+    theirs.close()
+    said = _last_words(ours)
+    child.join(_DEADLINE_SECONDS)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        said = "it neither ended nor died"
+    assert child.exitcode == KILLED, f"{case.point} was not reached: {said}"
+
+
+def _live(
+    told: Connection,
+    point: str,
+    visit: int,
+    action: Callable[..., object],
+    arguments: tuple[Any, ...],
+) -> None:
+    die_at(point, visit)
+    try:
+        action(*arguments)
+    except BaseException:
+        told.send(traceback.format_exc())
+        raise
+    told.send("the action came to its end")
+
+
+def _last_words(connection: Connection) -> str:
+    """Return what the child said before it ended; nothing if it was killed."""
+    try:
+        if connection.poll(_DEADLINE_SECONDS):
+            return str(connection.recv())
+    except EOFError:
+        return ""
+    return "it took too long"
