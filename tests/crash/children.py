@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _DEADLINE_SECONDS: Final = 60.0
 
 
-def die_in(case: Case, action: Callable[..., object], *arguments: object) -> None:
+def die(case: Case, action: Callable[..., object], *arguments: object) -> None:
     """Do ``action`` in a process of its own that dies at the case's point.
 
     Fails when the point was not reached. ``action`` and ``arguments`` are pickled.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.dispatching"])  # imported once, not per child
+    context.set_forkserver_preload(["tests.crash.dispatching", "tests.crash.site"])  # imported once
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_live, args=(theirs, case.point, case.visit, action, arguments))
     child.start()
