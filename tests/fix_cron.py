@@ -96,7 +96,10 @@ class Cron:
         """Let every unfinished execution end well."""
         with self.engine.begin() as connection:
             connection.execute(
-                sa.text("UPDATE job_executions SET status = 'CANCELED' WHERE status = 'PENDING'")
+                sa.text(
+                    "UPDATE job_executions SET status = 'CANCELED', finished_at = jobu_now()"
+                    " WHERE status = 'PENDING'"
+                )
             )
 
     def write(self, statement: str, **values: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobu_admin.cli.cron import app
-from jobu_core.errors import InvalidCron, InvalidParams, JobuError, NotAvailableYet, NotFound
+from jobu_core.errors import InvalidCron, InvalidParams, JobuError, NotFound
 from tests.fix_cron import Cron
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def test_params_that_are_no_json_object_are_a_usage_error(
     [
         (("--cron", "0 0 31 2 *"), InvalidCron),
         (("--cron", "@daily", "--timezone", "Mars/Base"), InvalidCron),
-        (("--cron", "@daily", "--overlap", "replace"), NotAvailableYet),
-        (("--cron", "@daily", "--dst", "both"), NotAvailableYet),
+        (("--cron", "@daily", "--overlap", "sometimes"), InvalidCron),
+        (("--cron", "@daily", "--dst", "never"), InvalidCron),
         (("--cron", "@daily", "--params", '{"x": "{nope}"}'), InvalidParams),
     ],
 )

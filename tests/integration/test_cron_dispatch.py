@@ -311,8 +311,6 @@ def test_a_handlers_check_that_crashes_fails_its_execution_only(
         ("cron_expression", "not a cron"),
         ("cron_expression", "0 0 31 2 *"),
         ("timezone", "Mars/Olympus"),
-        ("overlap_policy", "replace"),
-        ("dst_policy", "both"),
     ],
 )
 def test_an_unusable_row_is_noted_once_and_stops_nobody(

@@ -13,7 +13,6 @@ from jobu_core.errors import (
     Conflict,
     InvalidCron,
     InvalidParams,
-    NotAvailableYet,
     NotFound,
     UnknownHandler,
 )
@@ -40,8 +39,7 @@ def _enable(cron: Cron, *, enabled: bool) -> CronJob:
         ({"cron_expression": "0 0 31 2 *"}, InvalidCron, "never comes"),
         ({"cron_expression": "nonsense"}, InvalidCron, "1 fields"),
         ({"timezone": "Europe/Berln"}, InvalidCron, "did you mean 'Europe/Berlin'"),
-        ({"overlap_policy": "replace"}, NotAvailableYet, "not available yet"),
-        ({"dst_policy": "both"}, NotAvailableYet, "not available yet"),
+        ({"dst_policy": "never"}, InvalidCron, "dst_policy: "),
         ({"overlap_policy": "sometimes"}, InvalidCron, "overlap_policy: "),
         ({"misfire_policy": "newest"}, InvalidCron, "misfire_policy: "),
         ({"handler_name": "nobody"}, UnknownHandler, "nobody"),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jobu_core.dispatcher.cron.edit import edit_job, set_enabled
 from jobu_core.dispatcher.cron.fire_times import fire_times
 from jobu_core.errors import Outage
-from jobu_core.models import MisfirePolicy, OverlapPolicy
+from jobu_core.models import DstPolicy, MisfirePolicy, OverlapPolicy
 from jobu_core.store import cron_jobs as store
+from tests.crash.audit import violations
 from tests.fix_cron import Cron
 
 if TYPE_CHECKING:
@@ -78,14 +79,15 @@ def _happen(cron: Cron, step: Step) -> None:
 
 
 def _due(job: CronJob, after: datetime, until: datetime) -> list[datetime]:
-    times = fire_times(job.cron_expression, job.timezone)
+    times = fire_times(job.cron_expression, job.timezone, job.dst_policy)
     return list(takewhile(lambda at: at <= until, times.after(after)))
 
 
 def _accounted(cron: Cron, due: list[datetime]) -> list[datetime]:
     """Return the occurrences that the ledger's rows stand for, spans written out."""
     listed: list[datetime] = []
-    for at, until, count in cron.query("SELECT scheduled_time, until, count FROM dispatch_ledger"):
+    rows = "SELECT scheduled_time, until, count FROM dispatch_ledger WHERE outcome <> 'gap'"
+    for at, until, count in cron.query(rows):
         span = [time for time in due if at <= time <= (until or at)]
         assert len(span) == count
         listed.extend(span)
@@ -100,7 +102,8 @@ def _accounted(cron: Cron, due: list[datetime]) -> list[datetime]:
 @given(
     steps=st.lists(_STEPS, min_size=3, max_size=25),
     expression=st.sampled_from(_EXPRESSIONS),
-    overlap=st.sampled_from([policy for policy in OverlapPolicy if policy.value != "replace"]),
+    overlap=st.sampled_from(list(OverlapPolicy)),
+    dst=st.sampled_from(list(DstPolicy)),
     misfire=st.sampled_from(list(MisfirePolicy)),
     grace=st.sampled_from((0, 600, 3600, 864000)),
 )
@@ -111,6 +114,7 @@ def test_each_due_occurrence_is_in_the_ledger_exactly_once(
     steps: list[Step],
     expression: str,
     overlap: OverlapPolicy,
+    dst: DstPolicy,
     misfire: MisfirePolicy,
     grace: int,
 ) -> None:
@@ -122,6 +126,7 @@ def test_each_due_occurrence_is_in_the_ledger_exactly_once(
         expression,
         timezone="Europe/Berlin",
         overlap_policy=overlap,
+        dst_policy=dst,
         misfire_policy=misfire,
         misfire_grace_seconds=grace,
     )
@@ -134,4 +139,8 @@ def test_each_due_occurrence_is_in_the_ledger_exactly_once(
         assert job.dispatched_until >= before.dispatched_until
         due += _due(before, before.dispatched_until, job.dispatched_until)
     assert _accounted(cron, due) == due
-    assert cron.ledger_count() == len(due)
+    gaps = sum(reason == "gap" for reason, _, _ in cron.skips())
+    assert gaps <= int(dst is DstPolicy.SKIP)
+    assert cron.ledger_count() == len(due) + gaps
+    with cron.engine.begin() as connection:
+        assert violations(connection) == []

@@ -19,8 +19,7 @@ from jobu_core.dispatcher.cron.policies import (
     plan,
     whole_span,
 )
-from jobu_core.errors import NotAvailableYet
-from jobu_core.models import MisfirePolicy, OverlapPolicy, SkipReason
+from jobu_core.models import DstPolicy, MisfirePolicy, OverlapPolicy, SkipReason
 
 _MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 _EXPRESSIONS = ("* * * * *", "*/10 * * * *", "0 9 * * *", "15,45 2 * * *", "0 0 29 2 *")
@@ -95,6 +94,7 @@ def test_whole_span_names_first_last_and_count() -> None:
 @given(
     expression=st.sampled_from(_EXPRESSIONS),
     zone=st.sampled_from(("UTC", "Europe/Berlin")),
+    dst_policy=st.sampled_from(list(DstPolicy)),
     start=st.integers(-60 * 24 * 60, 60 * 24 * 60),
     length=st.sampled_from((0.5, 1, 3, 30, 200, 3000)),
     policy=st.sampled_from(list(MisfirePolicy)),
@@ -106,6 +106,7 @@ def test_a_plan_accounts_for_every_due_occurrence_once(
     *,
     expression: str,
     zone: str,
+    dst_policy: DstPolicy,
     start: int,
     length: float,
     policy: MisfirePolicy,
@@ -114,13 +115,16 @@ def test_a_plan_accounts_for_every_due_occurrence_once(
     max_catchup: int,
 ) -> None:
     """Runs and spans together are the due occurrences; on-time ones always run."""
-    times = fire_times(expression, zone)
+    times = fire_times(expression, zone, dst_policy)
     after, upper = _at(start), _at(start + length)
     rules = _rules(policy, grace=grace, threshold=threshold, max_catchup=max_catchup)
     decided = plan(times, after, upper, rules)
     due = _due(times, after, upper)
     accounted = [run.scheduled_time for run in decided.runs]
     for span in decided.skips:
+        if span.reason is SkipReason.GAP:
+            assert span.first in times.left_out(after, upper)
+            continue
         inside = [at for at in due if span.first <= at <= span.last]
         assert len(inside) == span.count
         assert (inside[0], inside[-1]) == (span.first, span.last)
@@ -163,6 +167,7 @@ def test_intervals_follow_each_other_without_a_gap(
         (OverlapPolicy.ALLOW, [True, True, True]),
         (OverlapPolicy.QUEUE_ONE, [True, True, False]),
         (OverlapPolicy.QUEUE_ALL, [True, True, True]),
+        (OverlapPolicy.REPLACE, [True, True, True]),
     ],
 )
 def test_overlap_admits_by_the_number_of_active_ones(
@@ -173,7 +178,19 @@ def test_overlap_admits_by_the_number_of_active_ones(
     assert [admits(policy, active) for active in range(3)] == admitted
 
 
-def test_replace_is_refused_not_ignored() -> None:
-    """It belongs to a later version."""
-    with pytest.raises(NotAvailableYet, match="is not available yet"):
-        admits(OverlapPolicy.REPLACE, 0)
+_nightly = fire_times("30 2 * * *", "Europe/Berlin", DstPolicy.SKIP)
+_GAP_ENDS = datetime(2026, 3, 29, 1, tzinfo=UTC)
+
+
+def test_a_left_out_time_is_a_skip_of_its_own() -> None:
+    """With policy skip, the night without 02:30 runs nothing and says why."""
+    decided = plan(_nightly, _GAP_ENDS - timedelta(hours=2), _GAP_ENDS, _rules())
+    detail = "clocks went forward over its time"
+    assert decided == Plan(skips=(Span(SkipReason.GAP, _GAP_ENDS, _GAP_ENDS, 1, detail),))
+
+
+def test_a_left_out_time_inside_a_span_is_not_told_twice() -> None:
+    """Eleven missed nights are one span, whose count is of the ten that had a 02:30."""
+    start, stop = _GAP_ENDS - timedelta(days=5), _GAP_ENDS + timedelta(days=5)
+    decided = plan(_nightly, start, stop, _rules(MisfirePolicy.NONE))
+    assert [(span.reason, span.count) for span in decided.skips] == [(SkipReason.MISFIRED, 10)]

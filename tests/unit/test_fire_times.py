@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from jobu_core.dispatcher.cron.fire_times import FireTimes, fire_times, validate, zone_of
-from jobu_core.errors import InvalidCron, NotAvailableYet
+from jobu_core.errors import InvalidCron
 from jobu_core.models import DstPolicy
 from tests.cron_strategies import Drawn, expressions, windows
 
@@ -185,13 +185,6 @@ def test_from_inside_a_fold_both_directions_see_every_time() -> None:
     first_pass = _utc("2026-10-25T00:30")
     assert [at.hour for at in islice(every.after(first_pass), 3)] == [0, 1, 1]
     assert [at.hour for at in islice(every.before(second_pass), 3)] == [1, 0, 0]
-
-
-@pytest.mark.parametrize("policy", [DstPolicy.SKIP, DstPolicy.BOTH])
-def test_other_dst_policies_are_refused_not_ignored(policy: DstPolicy) -> None:
-    """Policies skip and both belong to a later version and say so."""
-    with pytest.raises(NotAvailableYet, match="is not available yet"):
-        validate("0 2 * * *", "UTC", policy)
 
 
 @pytest.mark.parametrize(

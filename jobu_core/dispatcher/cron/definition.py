@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jobu_core.config.sources import suggest
 from jobu_core.dispatcher.cron.fire_times import FireTimes, validate
 from jobu_core.dispatcher.cron.templates import Moment, check, render
-from jobu_core.errors import InvalidCron, InvalidInput, InvalidParams, NotAvailableYet
+from jobu_core.errors import InvalidCron, InvalidInput, InvalidParams
 from jobu_core.models import DstPolicy, MisfirePolicy, OverlapPolicy
 
 if TYPE_CHECKING:
@@ -89,12 +89,8 @@ def check_spec(
 ) -> FireTimes:
     """Return the fire times of ``spec`` if it may be saved; ``now`` samples its templates.
 
-    Raises InvalidCron, InvalidParams, UnknownHandler, or NotAvailableYet for a
-    policy that a later version delivers.
+    Raises InvalidCron, InvalidParams, or UnknownHandler.
     """
-    if spec.overlap_policy is OverlapPolicy.REPLACE:
-        msg = "overlap_policy 'replace' is not available yet; use skip, allow or queue_…"
-        raise NotAvailableYet(msg)
     times = validate(
         spec.cron_expression,
         spec.timezone,

@@ -2,22 +2,24 @@
 
 Pure. ``standard`` is what cron users know: a job at fixed times runs once even
 when clocks change (shifted to the first valid instant of a gap, the first of two
-in a fold); an expression whose minute or hour begins with ``*`` follows real
-time, so it fires whenever the wall clock shows a matching minute.
+in a fold). ``skip`` leaves out what falls into a gap; ``both`` fires in each pass
+of a fold. An expression whose minute or hour begins with ``*`` follows real time
+under every policy: it fires whenever the wall clock shows a matching minute.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from jobu_core.config.sources import suggest
 from jobu_core.dispatcher.cron.expression import Calendar, parse
-from jobu_core.errors import InvalidCron, NotAvailableYet
+from jobu_core.errors import InvalidCron
 from jobu_core.models import DstPolicy
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class FireTimes:
 
     calendar: Calendar
     zone: ZoneInfo
+    dst_policy: DstPolicy = DstPolicy.STANDARD
 
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Yield the instants later than ``instant``, ascending, each once."""
@@ -59,6 +62,10 @@ class FireTimes:
                 yield fire
                 last = fire
 
+    def within(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return the instants in ``(after, until]``, ascending."""
+        return list(takewhile(lambda at: at <= until, self.after(after)))
+
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first instant later than ``instant``; None beyond the horizon."""
         return next(self.after(instant), None)
@@ -74,25 +81,34 @@ class FireTimes:
         the few others by enumeration.
         """
         total = 0
-        start = after.astimezone(UTC)
-        stop = until.astimezone(UTC)
-        while start < stop:
-            end = min(start + _DAY, stop)
-            total += self._count_within_a_day(start, end)
-            start = end
+        for start, end in _days(after, until):
+            if self._keeps_its_offset(start, end):
+                first, last = (at.astimezone(self.zone).replace(tzinfo=None) for at in (start, end))
+                total += self.calendar.count(first, last)
+            else:
+                total += len(self.within(start, end))
         return total
 
-    def _count_within_a_day(self, start: datetime, end: datetime) -> int:
-        offsets = {at.astimezone(self.zone).utcoffset() for at in (start - _DAY, start, end)}
-        if len(offsets) == 1:
-            first, last = (at.astimezone(self.zone).replace(tzinfo=None) for at in (start, end))
-            return self.calendar.count(first, last)
-        total = 0
-        for fire in self.after(start):
-            if fire > end:
-                break
-            total += 1
-        return total
+    def left_out(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return the instants in ``(after, until]`` that ``skip`` leaves out, ascending.
+
+        Each is the end of a gap, where ``standard`` would have fired. One at which
+        the expression fires anyway is not left out.
+        """
+        if self.dst_policy is not DstPolicy.SKIP or self.calendar.follows_real_time:
+            return []
+        standard = replace(self, dst_policy=DstPolicy.STANDARD)
+        missing = []
+        for start, end in _days(after, until):
+            if not self._keeps_its_offset(start, end):
+                own = set(self.within(start, end))
+                missing += [at for at in standard.within(start, end) if at not in own]
+        return missing
+
+    def _keeps_its_offset(self, start: datetime, end: datetime) -> bool:
+        """Say whether no clock change reaches into ``(start, end]``, at most a day."""
+        instants = (start - _DAY, start, end)
+        return len({at.astimezone(self.zone).utcoffset() for at in instants}) == 1
 
     def _ascending(self, times: Iterable[datetime]) -> Iterator[datetime]:
         again: deque[datetime] = deque()
@@ -128,10 +144,11 @@ class FireTimes:
             return first, None
         second = (naive - other).replace(tzinfo=UTC)
         if offset < other:  # a gap: the wall clock never shows this time
-            if self.calendar.follows_real_time:
+            if self.calendar.follows_real_time or self.dst_policy is DstPolicy.SKIP:
                 return None, None
             return _transition(self.zone, second, first), None
-        return first, second if self.calendar.follows_real_time else None
+        twice = self.calendar.follows_real_time or self.dst_policy is DstPolicy.BOTH
+        return first, second if twice else None
 
 
 def validate(
@@ -143,8 +160,7 @@ def validate(
 ) -> FireTimes:
     """Return the fire times of what somebody wants to save.
 
-    Raises InvalidCron (naming what is wrong), or NotAvailableYet for a DST policy
-    of a later version. Distances are those of the wall clock.
+    Raises InvalidCron (naming what is wrong). Distances are those of the wall clock.
     """
     times = fire_times(expression, timezone, dst_policy)
     shortest = times.calendar.shortest_interval()
@@ -163,10 +179,7 @@ def fire_times(
     dst_policy: DstPolicy = DstPolicy.STANDARD,
 ) -> FireTimes:
     """Return the fire times of a stored job; raises as ``validate`` does."""
-    if dst_policy is not DstPolicy.STANDARD:
-        msg = f"dst_policy {dst_policy.value!r} is not available yet; use 'standard'"
-        raise NotAvailableYet(msg)
-    return FireTimes(parse(expression), zone_of(timezone))
+    return FireTimes(parse(expression), zone_of(timezone), dst_policy)
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -187,6 +200,16 @@ def zone_of(name: str) -> ZoneInfo:
 def _zone_names() -> tuple[str, ...]:
     """List the zones once; the files behind them do not change under a process."""
     return tuple(sorted(available_timezones() - _NOT_PORTABLE))
+
+
+def _days(after: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Cut ``(after, until]`` into stretches of at most a day."""
+    start = after.astimezone(UTC)
+    stop = until.astimezone(UTC)
+    while start < stop:
+        end = min(start + _DAY, stop)
+        yield start, end
+        start = end
 
 
 def _offsets(local: datetime) -> tuple[timedelta, timedelta]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobu_core.dispatcher.cron.fire_times import FireTimes, fire_times
 from jobu_core.dispatcher.cron.templates import Moment, render
-from jobu_core.errors import InvalidInput, NotAvailableYet, Outage
+from jobu_core.errors import InvalidInput, Outage
 from jobu_core.models import NewExecution, OverlapPolicy, ParamSource, Trigger
 
 if TYPE_CHECKING:
@@ -32,12 +32,9 @@ class Failure:
 def usable_times(job: CronJob) -> FireTimes:
     """Return when a stored job fires.
 
-    Raises InvalidInput for a row that could not have been saved through jobu: a
-    bad expression or zone, or a policy of a later version.
+    Raises InvalidCron for a row that could not be saved through jobu today: a bad
+    expression, or a zone that this machine does not know (any more).
     """
-    if job.overlap_policy is OverlapPolicy.REPLACE:
-        msg = "overlap_policy 'replace' is not available yet"
-        raise NotAvailableYet(msg)
     return fire_times(job.cron_expression, job.timezone, job.dst_policy)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from jobu_core.errors import NotAvailableYet
 from jobu_core.models import MisfirePolicy, OverlapPolicy, SkipReason
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ class Occurrences(Protocol):
 
     def count(self, after: datetime, until: datetime) -> int:
         """Return how many instants lie in ``(after, until]``."""
+
+    def left_out(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return the instants in ``(after, until]`` that a clock change took away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def plan(times: Occurrences, after: datetime, upper: datetime, rules: MisfireRul
                 f"into {chosen[0].isoformat()}",
             ),
         )
+    skips += _gaps(times.left_out(after, upper), skips)
     runs = [Run(at, _previous(times, at)) for at in chosen]
     if coalesced:
         runs[0] = Run(chosen[0], _previous(times, coalesced[0]))
@@ -116,20 +119,14 @@ def whole_span(
 
 
 def admits(policy: OverlapPolicy, active: int) -> bool:
-    """Say whether one more execution may be made beside ``active`` unfinished ones.
-
-    Raises NotAvailableYet for ``replace``, which a later version delivers.
-    """
+    """Say whether one more execution may be made beside ``active`` unfinished ones."""
     match policy:
-        case OverlapPolicy.ALLOW | OverlapPolicy.QUEUE_ALL:
+        case OverlapPolicy.ALLOW | OverlapPolicy.QUEUE_ALL | OverlapPolicy.REPLACE:
             return True
         case OverlapPolicy.SKIP:
             return active == 0
         case OverlapPolicy.QUEUE_ONE:
             return active <= 1
-        case OverlapPolicy.REPLACE:
-            msg = "overlap_policy 'replace' is not available yet"
-            raise NotAvailableYet(msg)
         case _:
             assert_never(policy)
 
@@ -140,6 +137,15 @@ _TICK = timedelta(microseconds=1)
 
 def _seconds(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
+
+
+def _gaps(left_out: Sequence[datetime], skips: Sequence[Span]) -> list[Span]:
+    """Return a span for each left-out time; a span around it says already why it did not run."""
+    return [
+        Span(SkipReason.GAP, at, at, 1, "clocks went forward over its time")
+        for at in left_out
+        if not any(span.first <= at <= span.last for span in skips)
+    ]
 
 
 def _due(times: Occurrences, after: datetime, upper: datetime) -> list[datetime]:
