@@ -111,6 +111,7 @@ def dev() -> None:
     if stack.stop_carriers(settings):
         typer.echo("jobu: stopped Dagster in the background; this one takes over")
     stack.require_web_port(settings)
+    stack.require_services(settings, {"postgres", "valkey", "kafka"}, typer.echo)
     ensure_postgres(settings)
     ensure_valkey(settings)
     ensure_kafka(settings)

@@ -13,7 +13,7 @@ from jobu_core.config import Stack
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.errors import JobuError
 from jobu_core.handlers.registry import Registry, load_registry
-from jobu_core.services import foreground
+from jobu_core.services import compose, foreground
 from jobu_core.services.endpoints import endpoints, without_password
 from jobu_core.services.layout import layout_of
 from jobu_core.services.orphans import daemon_pids
@@ -52,7 +52,11 @@ def examine(settings: Settings) -> list[Finding]:
     found = [
         _guarded("handlers", "correct config/handlers.yaml", lambda: _handlers(settings, registry)),
         _guarded("programs", "see jobu status", lambda: _programs(settings)),
-        _guarded("broker", "start it, or correct worker.broker_url", lambda: _broker(settings)),
+        _guarded(
+            "broker",
+            _start(settings, "start it, or correct worker.broker_url"),
+            lambda: _broker(settings),
+        ),
         _guarded("daemons", "stop all but one", lambda: _daemons(settings)),
     ]
     found += _store_findings(settings, registry[0] if registry else None)
@@ -60,7 +64,10 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _store_findings(settings: Settings, registry: Registry | None) -> Iterator[Finding]:
-    start = "`jobu up` starts the embedded one; else correct databases.default.url"
+    start = _start(
+        settings,
+        "`jobu up` starts the embedded one; else correct databases.default.url",
+    )
     try:
         engine = open_engine(endpoints(settings).database_url, application_name="jobu-doctor")
     except JobuError as error:
@@ -81,11 +88,16 @@ def _store_findings(settings: Settings, registry: Registry | None) -> Iterator[F
         yield _guarded("launches", "see the worker's log", lambda: _launches(engine))
         yield _guarded(
             "kafka",
-            "start it, or correct queue_dispatcher.kafka_bootstrap_servers",
+            _start(settings, "start it, or correct queue_dispatcher.kafka_bootstrap_servers"),
             lambda: _kafka(settings, engine),
         )
     finally:
         engine.dispose()
+
+
+def _start(settings: Settings, elsewhere: str) -> str:
+    """Return how a service is started in the compose stack, or what holds elsewhere."""
+    return f"start it: `{compose.UP}`" if settings.stack is Stack.COMPOSE else elsewhere
 
 
 def _guarded(check: str, advice: str, look: Callable[[], Finding]) -> Finding:

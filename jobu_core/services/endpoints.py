@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from jobu_core.config import Stack
 from jobu_core.errors import ConfigError
 from jobu_core.services.layout import layout_of
+from jobu_core.services.ports import Address
 
 if TYPE_CHECKING:
     from jobu_core.config import Settings
@@ -21,6 +22,8 @@ DAGSTER_SCHEMA: Final = "dagster"
 
 _COMPOSE_DATABASE: Final = "postgresql://jobu:jobu@localhost:5432/jobu"
 _COMPOSE_BROKER: Final = "redis://localhost:6379/0"
+COMPOSE_MYSQL: Final = Address("localhost", 3306)
+"""MySQL of the compose stack; a target of loads, so ``databases`` names it with its URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ def require_port(settings: Settings) -> None:
         return
     raise PortTaken(
         f"port {where.port} is taken by another program: change {SETTING},"
-        " or set kafka.adopt_existing: true when it is a Kafka that jobu shall use",
+        " or set kafka.adopt_existing: true when it is a Kafka that jobu shall use"
+        " (JOBU_STACK=compose when it is that of docker/docker-compose.yaml)",
     )
 
 

@@ -11,7 +11,7 @@ from jobu_core.errors import ConfigError
 from jobu_core.services import foreground, programs
 from jobu_core.services.ensure import ensure_kafka, ensure_postgres, ensure_valkey
 from jobu_core.services.layout import layout_of
-from jobu_core.services.stack import require_web_port
+from jobu_core.services.stack import require_services, require_web_port
 from jobu_core.services.supervisord import STDOUT, Program, clean_environment, program_section
 
 if TYPE_CHECKING:
@@ -42,20 +42,28 @@ def run_parts(settings: Settings, names: Sequence[str]) -> None:
     """
     parts = chosen(names)
     layout = layout_of(settings)
+    reads_events = {"dispatcher", "queue_dispatcher"} & set(parts)
     if "admin" in parts:
         require_web_port(settings)
+    needed = {"postgres", "valkey"} | ({"kafka"} if reads_events else set())
+    require_services(settings, needed, _say)
     layout.prepare()
     programs.prepare_dagster_home(layout)
     foreground.record(layout, parts)
     ensure_postgres(settings)
     ensure_valkey(settings)
-    if {"dispatcher", "queue_dispatcher"} & set(parts):
+    if reads_events:
         ensure_kafka(settings)
     conf = layout.foreground / f"{os.getpid()}.conf"
     conf.touch(mode=0o600)
     conf.write_text(_render(settings, layout, parts), encoding="utf-8")
     arguments = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(conf)]
     os.execve(sys.executable, arguments, clean_environment(os.environ))  # noqa: S606 - no shell is meant
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _render(settings: Settings, layout: Layout, parts: Sequence[str]) -> str:

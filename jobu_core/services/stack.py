@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from jobu_core.config import Stack
 from jobu_core.errors import PortTaken, ServiceError
-from jobu_core.services import foreground, programs
+from jobu_core.services import compose, foreground, programs
 from jobu_core.services.endpoints import (
     endpoints,
     uses_embedded_postgres,
@@ -30,7 +31,7 @@ from jobu_core.services.runtime import open_runtime
 from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from jobu_core.config import Settings
     from jobu_core.services.endpoints import Endpoints
@@ -63,6 +64,7 @@ def up(settings: Settings, say: Say) -> Endpoints:
     """
     where = endpoints(settings)
     layout = layout_of(settings)
+    require_services(settings, {"postgres", "valkey", "kafka"}, say)
     with layout.locked():
         _prepare(settings, layout)
     with open_runtime(settings, application_name="jobu-up", kafka=True) as runtime:
@@ -114,7 +116,7 @@ def down(settings: Settings, say: Say) -> None:
 
 
 def status(settings: Settings) -> list[ProgramStatus]:
-    """Return every program of the stack and every ``main.py`` in the foreground."""
+    """Return the stack's services and programs, and every ``main.py`` in the foreground."""
     where = endpoints(settings)
     layout = layout_of(settings)
     addresses = {
@@ -124,7 +126,7 @@ def status(settings: Settings) -> list[ProgramStatus]:
         programs.WEB_SERVER: where.dagster_web_url,
     }
     known = {each.name: each for each in Supervisord(layout).all()}
-    found = []
+    found = _containers(settings)
     for program in programs.programs(settings, layout):
         info = known.get(program.name)
         found.append(
@@ -140,6 +142,16 @@ def status(settings: Settings) -> list[ProgramStatus]:
         parts = " ".join(each.parts)
         found.append(ProgramStatus(f"main.py {parts}", "FOREGROUND", each.pid, None, None))
     return found
+
+
+def require_services(settings: Settings, names: Collection[str], say: Say) -> None:
+    """In the compose stack, wait until the services called ``names`` answer.
+
+    Raises ServiceError with the command that starts them. Elsewhere a no-op: the
+    embedded stack starts its own, and outages of external services are waited out.
+    """
+    if settings.stack is Stack.COMPOSE:
+        compose.require(settings, names, say)
 
 
 def stop_carriers(settings: Settings) -> bool:
@@ -159,6 +171,22 @@ def require_web_port(settings: Settings) -> None:
             f"port {where.port} is taken by another program:"
             " change admin.dagster_port (JOBU_ADMIN__DAGSTER_PORT)",
         )
+
+
+def _containers(settings: Settings) -> list[ProgramStatus]:
+    """Return whether the services of the compose stack answer; empty in other stacks."""
+    if settings.stack is not Stack.COMPOSE:
+        return []
+    return [
+        ProgramStatus(
+            f"{each.name} (compose)",
+            "ANSWERS" if each.answers() else "NO ANSWER",
+            None,
+            None,
+            each.address,
+        )
+        for each in compose.services(settings)
+    ]
 
 
 def _prepare(settings: Settings, layout: Layout) -> None:

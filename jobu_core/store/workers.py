@@ -95,6 +95,13 @@ def live_versions(connection: sa.Connection, *, lease_seconds: float) -> Mapping
     return {version: int(slots) for version, slots in found}
 
 
+def lives_on(connection: sa.Connection, host: str, *, lease_seconds: float) -> bool:
+    """Say whether a worker of ``host`` has a fresh heartbeat, draining or not."""
+    fresh = sa.func.jobu_now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, lease_seconds)
+    found = sa.select(workers.c.id).where(workers.c.host == host, workers.c.heartbeat_at > fresh)
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def publish_code_version(connection: sa.Connection, version: str) -> None:
     """Record the dispatcher's code version; workers of another one drain."""
     connection.execute(sa.text(_SET_VERSION), {"version": version})
