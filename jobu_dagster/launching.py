@@ -41,6 +41,7 @@ def claim(runtime: Runtime, handlers: Collection[str] | None = None) -> LaunchPl
         settings=runtime.settings.dispatcher.launch,
         code_version=runtime.registry.code_version,
         lease_seconds=runtime.settings.worker.lease_seconds,
+        alone=runtime.registry.staged,
     )
 
 

@@ -12,6 +12,7 @@ from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.manual import run_now
 from jobu_core.errors import JobuError
 from jobu_core.execution.adopt import adopt_params, adopt_pending, adopt_rerun
+from jobu_core.execution.batch import run_batch
 from jobu_core.execution.run import Attempt, Outcome
 from jobu_dagster.process import process
 from jobu_dagster.supervision import worker_id
@@ -49,14 +50,12 @@ class Launch:
 
     def run_all(self, sink: OpSink) -> None:
         """Execute every row of the launch; fail the step after all were tried (rule 15)."""
-        outcomes: list[Outcome] = []
-        for execution_id, token in self._rows():
-            attempt = self._begin(execution_id, token, sink)
-            if attempt is not None:
-                self._attempt = attempt
-                outcome = attempt.run(sink)
-                sink.log(outcome.message)
-                outcomes.append(outcome)
+
+        def begin(execution_id: int, token: UUID) -> Attempt | None:
+            self._attempt = self._begin(execution_id, token, sink)
+            return self._attempt
+
+        outcomes = run_batch(self._runtime, self._rows(), begin, sink)
         _conclude(outcomes, sink)
 
     def run_stage(self, stage: str, sink: OpSink) -> None:

@@ -97,15 +97,18 @@ class Jobs:
         handlers: Collection[str] = ("echo",),
         ahead: int = 2,
         limit: int | None = None,
+        max_batch: int = 1,
+        alone: Collection[str] = (),
     ) -> LaunchPlan:
-        """Claim what is due."""
+        """Claim what is due, one row per launch unless told otherwise."""
         return claim_due(
             self.engine,
             handlers=handlers,
-            settings=LaunchSettings(ahead=ahead),
+            settings=LaunchSettings(ahead=ahead, max_batch=max_batch),
             code_version=VERSION,
             lease_seconds=30,
             limit=limit,
+            alone=alone,
         )
 
     def claimed_ids(self, **how: Any) -> list[int]:  # noqa: ANN401 - the arguments of claim

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class Stack(StrEnum):
@@ -25,6 +25,7 @@ class Section(BaseModel):
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
 class DatabaseSettings(Section):
@@ -43,7 +44,7 @@ class QueueSettings(Section):
     """Name of the job store in ``databases``; only ``default`` is possible."""
     kafka_bootstrap_servers: str = "localhost:9092"
     kafka_group_id: str = "jobu-queue-dispatcher"
-    kafka_topic: str = "jobu-events"
+    kafka_topic: TopicName = "jobu-events"
     kafka_auto_offset_reset: Literal["earliest", "latest", "none"] = "earliest"
     """Where a topic without stored positions starts; ``none`` refuses to guess."""
     kafka_max_poll_records: Count = 10
@@ -60,6 +61,15 @@ class QueueSettings(Section):
     job of its handler as base."""
     max_message_bytes: Count = 1_048_576
     """Longer values become dead letters ``too_large`` without being parsed."""
+    max_pending: Count = 100_000
+    """At this many PENDING executions ingest pauses; messages wait in the topic."""
+    order_by_key: bool = False
+    """Executions of messages with the same key run one after the other, in their order."""
+    dead_letter_topic: TopicName | None = None
+    """Where a copy of each dead letter is sent, beside the table; unset = nowhere."""
+    mode: Literal["assign", "group"] = "assign"
+    """``assign``: one process reads all partitions and others stand by.
+    ``group``: the processes of the consumer group share them."""
 
     @field_validator("database")
     @classmethod
@@ -69,6 +79,12 @@ class QueueSettings(Section):
                 "must be 'default', the job store: positions and executions are one transaction"
             )
         return name
+
+    @model_validator(mode="after")
+    def _mirror_elsewhere(self) -> Self:
+        if self.dead_letter_topic == self.kafka_topic:
+            raise ValueError("dead_letter_topic must not be kafka_topic: it would feed itself")
+        return self
 
 
 class KafkaSettings(Section):
@@ -89,8 +105,11 @@ class LaunchSettings(Section):
     """Launches without a claim before the row is FAILED ``launch_failed``."""
     launch_grace_seconds: Seconds = 30
     """How long a launch may show no run before it counts as lost."""
-    max_batch: Literal[1] = 1
-    """Executions per run; more than one is not available yet."""
+    max_batch: Count = 100
+    """Executions per run at most; more than one only while more are due than can be
+    launched. 1: always one. Staged handlers (``pipeline``) never share a run."""
+    batch_seconds: Seconds = 30
+    """A run that has executed for this long gives the rest of its executions back."""
 
 
 class DispatcherSettings(Section):

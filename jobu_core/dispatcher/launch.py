@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobu_core.crash_points import reach
+from jobu_core.dispatcher.batches import BatchLimits, share_launches
 from jobu_core.store import launches, workers
 from jobu_core.store.engine import transaction
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from jobu_core.config import LaunchSettings
     from jobu_core.models import LaunchBatch
     from jobu_core.store.launches import Capacity
+
+_SHOWN_IDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,12 @@ def claim_due(
     code_version: str,
     lease_seconds: float,
     limit: int | None = None,
+    alone: Collection[str] = (),
 ) -> LaunchPlan:
     """Claim due rows of ``handlers`` by priority, then age, as far as the window goes.
+
+    ``limit``: launches at most. When more rows are due than launches are possible,
+    up to ``max_batch`` rows of one handler share a launch, unless it is in ``alone``.
 
     One transaction under the launch lock; what it returns must be launched by the
     caller, or the reconciler returns it to PENDING after ``launch_grace_seconds``.
@@ -58,7 +65,10 @@ def claim_due(
         )
         window = max(0, capacity.live_slots * settings.ahead - capacity.in_flight)
         most = window if limit is None else min(window, limit)
-        batches = launches.claim(connection, handlers=handlers, most=most) if most else ()
+        limits = BatchLimits(settings.max_batch, alone)
+        rows = most * settings.max_batch
+        due = launches.lock_due(connection, handlers=handlers, most=rows) if rows else []
+        batches = launches.queue(connection, share_launches(due, most, limits))
         reach("launch.rows_claimed")
     reach("launch.claim_committed")
     return LaunchPlan(batches, window, _message(capacity, batches))
@@ -66,9 +76,10 @@ def claim_due(
 
 def _message(capacity: Capacity, batches: tuple[LaunchBatch, ...]) -> str:
     if batches:
-        ids = ", ".join(str(batch.execution_ids[0]) for batch in batches[:5])
-        more = f" and {len(batches) - 5} more" if len(batches) > 5 else ""  # noqa: PLR2004 - a readable list
-        return f"launching {len(batches)}: executions {ids}{more}"
+        ids = [row_id for batch in batches for row_id in batch.execution_ids]
+        shown = ", ".join(str(row_id) for row_id in ids[:_SHOWN_IDS])
+        more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
+        return f"launching {len(batches)}: executions {shown}{more}"
     if not capacity.due:
         return "nothing due"
     waiting = f"{capacity.due} due"

@@ -192,6 +192,14 @@ class Reconciler:
         return False
 
     def _relaunch(self, connection: Connection, row: LaunchedRow, verdict: Verdict) -> bool:
+        if row.run_has_begun:
+            return reconciliation.return_row(
+                connection,
+                row,
+                after_seconds=0,
+                reason="sibling_ended",
+                counted=False,
+            )
         launches = row.launch_count + 1
         most = self.settings.dispatcher.launch.max_launches
         if verdict.action is Action.RELAUNCH and launches >= most:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
-from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations
+from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations, StagedHandler
 from jobu_core.handlers.functions import FunctionHandler
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
@@ -57,6 +57,12 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         """The names of all handlers, sorted."""
         return tuple(sorted(self.handlers))
+
+    @property
+    def staged(self) -> frozenset[str]:
+        """The names of handlers whose stages are ops of their own."""
+        staged = (one for one in self.handlers.values() if isinstance(one, StagedHandler))
+        return frozenset(one.name for one in staged)
 
     def get(self, name: str) -> BaseHandler:
         """Return the handler; raises UnknownHandler with the nearest name."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString
+from uuid import uuid4
 
 from sqlalchemy import text
 
 from jobu_core.models import LaunchBatch, ParamSource
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     import sqlalchemy as sa
@@ -38,7 +39,7 @@ SELECT (SELECT coalesce(sum(slots), 0) FROM workers
            LIMIT 1000) AS due) AS due
 """
 
-_CLAIM: Final[LiteralString] = """
+_DUE: Final[LiteralString] = """
 WITH due AS (
   SELECT e.id
     FROM job_executions e
@@ -52,18 +53,20 @@ WITH due AS (
                    OR (o.status = 'PENDING' AND o.id < e.id))))
    ORDER BY e.priority DESC, e.id
    LIMIT :most
-), locked AS (
-  SELECT e.id FROM job_executions e JOIN due USING (id)
-   WHERE e.status = 'PENDING'
-   ORDER BY e.id
-     FOR UPDATE OF e SKIP LOCKED
 )
+SELECT e.id, e.handler_name, e.param_source, e.priority
+  FROM job_executions e JOIN due USING (id)
+ WHERE e.status = 'PENDING'
+ ORDER BY e.id
+   FOR UPDATE OF e SKIP LOCKED
+"""
+
+_QUEUE: Final[LiteralString] = """
 UPDATE job_executions e
-   SET status = 'QUEUED', lease_token = gen_random_uuid(), queued_at = jobu_now(),
+   SET status = 'QUEUED', lease_token = given.token, queued_at = jobu_now(),
        run_id = NULL, worker_id = NULL, heartbeat_at = NULL, next_attempt_at = NULL
-  FROM locked
- WHERE e.id = locked.id
-RETURNING e.id, e.lease_token, e.handler_name, e.param_source
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS given (id, token)
+ WHERE e.id = given.id AND e.status = 'PENDING'
 """
 
 _AHEAD_IN_KEY: Final[LiteralString] = """
@@ -87,6 +90,15 @@ UPDATE job_executions
             AND o.status IN ('QUEUED', 'RUNNING')))
 RETURNING id
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DueRow:
+    """A PENDING row whose time has come."""
+
+    id: int
+    handler: str
+    source: ParamSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +135,36 @@ def read_capacity(
     return Capacity(int(row.live_slots), int(row.other_slots), int(row.in_flight), int(row.due))
 
 
-def claim(
+def lock_due(
     connection: sa.Connection,
     *,
     handlers: Collection[str],
     most: int,
-) -> tuple[LaunchBatch, ...]:
-    """Turn up to ``most`` due rows into launches of one row each, oldest id first.
+) -> list[DueRow]:
+    """Return up to ``most`` due rows by priority, then age, and keep others from them.
 
-    Call ``lock_launching`` first in the same transaction.
+    Rows that somebody else is changing are left out. Call ``lock_launching`` first in
+    the same transaction.
     """
-    claimed = connection.execute(text(_CLAIM), {"handlers": list(handlers), "most": most})
-    return tuple(
-        LaunchBatch(
-            token=row.lease_token,
-            handler=row.handler_name,
-            execution_ids=(row.id,),
-            source=ParamSource(row.param_source),
-        )
-        for row in sorted(claimed, key=lambda row: int(row.id))
+    found = connection.execute(text(_DUE), {"handlers": list(handlers), "most": most})
+    rows = sorted(found, key=lambda row: (-int(row.priority), int(row.id)))
+    return [DueRow(row.id, row.handler_name, ParamSource(row.param_source)) for row in rows]
+
+
+def queue(
+    connection: sa.Connection,
+    groups: Sequence[Sequence[DueRow]],
+) -> tuple[LaunchBatch, ...]:
+    """Turn each group of locked due rows into one launch with a fresh token."""
+    batches = tuple(
+        LaunchBatch(uuid4(), group[0].handler, tuple(row.id for row in group), group[0].source)
+        for group in groups
     )
+    given = [(row_id, batch.token) for batch in batches for row_id in batch.execution_ids]
+    if given:
+        ids, tokens = zip(*given, strict=True)
+        connection.execute(text(_QUEUE), {"ids": list(ids), "tokens": list(tokens)})
+    return batches
 
 
 def claim_for_run(connection: sa.Connection, execution_id: int, token: UUID) -> bool:

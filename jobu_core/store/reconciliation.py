@@ -27,7 +27,10 @@ SELECT e.id, e.handler_name, e.status, e.lease_token, e.attempt, e.max_attempts,
        e.cancel_requested_at IS NOT NULL AS cancel_requested,
        extract(epoch FROM jobu_now() - e.queued_at)::float8 AS queued_seconds,
        coalesce(e.deadline_at + make_interval(secs => :lease) <= jobu_now(), false)
-         AS deadline_passed
+         AS deadline_passed,
+       EXISTS (SELECT 1 FROM job_executions begun
+                WHERE begun.run_id = e.run_id AND begun.id <> e.id
+                  AND begun.status <> 'QUEUED' AND begun.attempt > 0) AS run_has_begun
   FROM job_executions e
  WHERE e.status IN ('QUEUED', 'RUNNING')
  ORDER BY e.id
@@ -105,6 +108,8 @@ class LaunchedRow:
     queued_seconds: float
     deadline_passed: bool
     """The deadline and one lease more have passed."""
+    run_has_begun: bool = False
+    """Its run has begun another row: whatever became of the run, this row is innocent."""
 
 
 def launched_rows(
@@ -131,6 +136,7 @@ def launched_rows(
             cancel_requested=row.cancel_requested,
             queued_seconds=row.queued_seconds,
             deadline_passed=row.deadline_passed,
+            run_has_begun=row.run_has_begun,
         )
         for row in rows
     ]

@@ -25,14 +25,25 @@ SELECT id, status, lease_token, attempt, max_attempts, retry_backoff_seconds, ru
 """
 
 _RETURN_UNSTARTED: Final[LiteralString] = """
-UPDATE job_executions
+WITH waiting AS (
+  SELECT id, :counted = 1 AND NOT EXISTS (
+           SELECT 1 FROM job_executions begun
+            WHERE begun.run_id = e.run_id AND begun.id <> e.id
+              AND begun.status <> 'QUEUED' AND begun.attempt > 0) AS is_counted
+    FROM job_executions e
+   WHERE lease_token = ANY(:tokens) AND status = 'QUEUED'
+   ORDER BY id
+     FOR UPDATE
+)
+UPDATE job_executions e
    SET status = CASE WHEN cancel_requested_at IS NULL THEN 'PENDING' ELSE 'CANCELED' END,
        finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN jobu_now() END,
-       launch_count = launch_count + :counted,
-       next_attempt_at = CASE WHEN :counted = 1 AND cancel_requested_at IS NULL
+       launch_count = launch_count + is_counted::int,
+       next_attempt_at = CASE WHEN is_counted AND cancel_requested_at IS NULL
          THEN jobu_now() + make_interval(secs => least(300, power(2, launch_count + 1))) END,
        lease_token = NULL, reason = :reason
- WHERE lease_token = ANY(:tokens) AND status = 'QUEUED'
+  FROM waiting
+ WHERE e.id = waiting.id AND e.lease_token = ANY(:tokens) AND e.status = 'QUEUED'
 """
 
 
@@ -86,7 +97,8 @@ def return_unstarted(
 ) -> int:
     """QUEUED → PENDING for rows of launches whose process has gone; returns rows.
 
-    ``counted``: one launch more without a claim, and a pause before the next.
+    ``counted``: one launch more without a claim, and a pause before the next; not for
+    a row whose launch had begun with another row (rule 11: the innocents of a batch).
     """
     if not tokens:
         return 0

@@ -29,10 +29,18 @@ MAX_MESSAGE_CHARS: Final = 10_000
 """Longer error messages are cut; the whole text is in the run's log."""
 
 _STAMP: Final[LiteralString] = """
-UPDATE job_executions
+WITH waiting AS (
+  SELECT id FROM job_executions
+   WHERE lease_token = :token AND status = 'QUEUED'
+   ORDER BY id
+     FOR UPDATE
+)
+UPDATE job_executions e
    SET run_id = :run_id, worker_id = :worker_id, heartbeat_at = jobu_now()
- WHERE lease_token = :token AND status = 'QUEUED'
+  FROM waiting
+ WHERE e.id = waiting.id AND e.lease_token = :token AND e.status = 'QUEUED'
 """
+"""Rows are locked in order of id, as by everyone who changes several at once."""
 
 _START: Final[LiteralString] = """
 UPDATE job_executions
@@ -58,9 +66,17 @@ UPDATE job_executions SET progress = CAST(:progress AS jsonb), heartbeat_at = jo
 """
 
 _HEARTBEAT: Final[LiteralString] = """
+WITH mine AS (
+  SELECT e.id, given.token
+    FROM job_executions e
+    JOIN unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS given (id, token)
+      ON e.id = given.id AND e.lease_token = given.token
+   ORDER BY e.id
+     FOR UPDATE OF e
+)
 UPDATE job_executions e
    SET heartbeat_at = jobu_now()
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS mine (id, token)
+  FROM mine
  WHERE e.id = mine.id AND e.lease_token = mine.token
 """
 

@@ -150,7 +150,8 @@ def test_a_claim_waits_for_the_claim_before_it(jobs: Jobs) -> None:
     with ThreadPoolExecutor(1) as pool:
         with transaction(jobs.engine) as first:
             launches.lock_launching(first)
-            first_batches = launches.claim(first, handlers=["echo"], most=3)
+            due = launches.lock_due(first, handlers=["echo"], most=3)
+            first_batches = launches.queue(first, [[row] for row in due])
             second = pool.submit(jobs.claimed_ids)
             _wait_for_waiting_launcher(jobs)
         assert second.result(timeout=10) == [ids[3]]
