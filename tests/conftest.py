@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.grouping",
     "tests.fix_worker",
     "tests.fix_world",
+    "tests.fix_dispatching",  # last: it uses others as plain modules
 ]
