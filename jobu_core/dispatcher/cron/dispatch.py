@@ -251,6 +251,7 @@ def _replace(
         return ()
     newest = max(runnable)
     asked = cancel_older(connection, job.id, newest)
+    reach("cron.older_asked")
     if not asked:
         return ()
     return (f"{job.name}: execution {newest} replaces {', '.join(map(str, sorted(asked)))}",)
