@@ -54,7 +54,12 @@ class Aftermath:
             committed=partial(committed_result, runtime),
         )
 
-    def launched(self, handler: str = "sample_handler", rows: int = 1, **values: Any) -> LaunchBatch:  # noqa: ANN401 - any field of NewExecution
+    def launched(
+        self,
+        handler: str = "sample_handler",
+        rows: int = 1,
+        **values: Any,  # noqa: ANN401 - any field of NewExecution
+    ) -> LaunchBatch:
         """Insert rows and launch them in one run, which a worker has begun."""
         ids = [self.jobs.add(handler_name=handler, **values) for _ in range(rows)]
         self._beat(FIRST_WORKER)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from jobu_core.handlers.base import HandlerContext
 
 _SUFFIX: Final = ".parquet"
+_REFERENCES: Final = frozenset({"ref", "schema_ref"})
+"""Keys whose values name a class and say where in memory it lies."""
+_ADDRESS: Final = re.compile(r":\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +115,21 @@ def canonical_sha256(params: Mapping[str, Any]) -> str:
 
 
 def _described(part: object) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Return a core schema as JSON: no addresses, functions and classes by name."""
+    """Return a core schema as JSON: functions and classes by name, the same in every process."""
     if isinstance(part, dict):
-        return {str(key): _described(part[key]) for key in sorted(part, key=str)}
+        return {str(key): _described_entry(str(key), part[key]) for key in sorted(part, key=str)}
     if isinstance(part, list | tuple):
         return [_described(item) for item in part]
     if part is None or isinstance(part, str | int | float | bool):
         return part
     name = getattr(part, "__qualname__", None)
     return name if name is not None else type(part).__qualname__
+
+
+def _described_entry(key: str, value: object) -> Any:  # noqa: ANN401 - JSON of any shape
+    if key in _REFERENCES and isinstance(value, str):
+        return _ADDRESS.sub("", value)
+    return _described(value)
 
 
 def _sync_folder(folder: Path) -> None:

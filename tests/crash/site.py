@@ -6,7 +6,6 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobu_core.config import DatasetSettings, HandlersSettings, Settings, WorkerSettings
@@ -25,11 +24,15 @@ from tests.handler_bench import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from jobu_core.models import LaunchBatch
 
 FIRST_WORKER = "first:1"
 """The worker that dies."""
+
+LIMITS = WorkerSettings(lease_seconds=5, cancel_grace_seconds=0.01)
+"""One step of the aftermath is a lease, so that few steps tell a dead worker."""
 
 DATASET = DatasetSettings(
     input="/data/raw/sample.csv",
@@ -69,7 +72,7 @@ class Site:
             installation = read_installation(connection)
         yield ExecutionRuntime(
             engine=engine,
-            settings=Settings(root=self.root, worker=WorkerSettings(cancel_grace_seconds=0.01)),
+            settings=Settings(root=self.root, worker=LIMITS),
             registry=load_registry(handlers, {"sample": DATASET}),
             paths=Paths({"/data": "data"}, self.root),
             databases={"default": self.url},

@@ -1,0 +1,134 @@
+"""A process that dies inside a load: the rows are in the table once, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, LiteralString
+
+import pytest
+
+from jobu_core.models import Status
+from tests.crash.audit import audit, audit_loads
+from tests.crash.cases import Case
+from tests.crash.children import die
+from tests.crash.site import execute
+from tests.fix_aftermath import LOAD
+
+if TYPE_CHECKING:
+    from tests.fix_aftermath import Aftermath
+
+APPEND = LOAD
+DELETE = LOAD | {"mode": "replace", "replace_strategy": "delete"}
+SWAP = LOAD | {"mode": "replace", "replace_strategy": "swap"}
+CREATE = LOAD | {"target_table": "made", "create": True}
+
+_OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
+_TABLES: LiteralString = """
+SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE nspname = 'public' AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
+ ORDER BY relname
+"""
+
+
+@dataclass(frozen=True)
+class LoadCase(Case):
+    """A death inside a load, and whether the load had been committed by then."""
+
+    how: str = "append"
+    committed: bool = False
+
+    @property
+    def params(self) -> dict[str, object]:
+        """The params of db_loader."""
+        ways = {"append": APPEND, "delete": DELETE, "swap": SWAP, "create": CREATE}
+        return dict(ways[self.how])
+
+
+LOADS = (
+    LoadCase("manifest.table_created", (11, 14)),
+    LoadCase("manifest.index_created", (11, 14)),
+    LoadCase("manifest.committed", (11, 14)),
+    LoadCase("load.older_attempts_ended", (11, 14)),
+    LoadCase("load.claimed", (11, 14)),
+    LoadCase("load.table_created", (11, 14), how="create"),
+    LoadCase("copy.slice_sent", (11, 14)),
+    LoadCase("copy.ended", (11, 14)),
+    LoadCase("load.emptied", (11, 14), how="delete"),
+    LoadCase("load.landed", (11, 14)),
+    LoadCase("load.landed", (11, 14), how="delete"),
+    LoadCase("load.manifest_finished", (11, 14)),
+    LoadCase("load.committed", (11, 14), committed=True),
+    LoadCase("load.committed", (11, 14), how="delete", committed=True),
+    LoadCase("load.committed", (11, 14), how="swap", committed=True),
+    LoadCase("load.analyzed", (11, 14), committed=True),
+    LoadCase("swap.staged", (11, 14), how="swap"),
+    LoadCase("swap.filled", (11, 14), how="swap"),
+    LoadCase("swap.locked", (11, 14), how="swap"),
+    LoadCase("swap.old_renamed", (11, 14), how="swap"),
+    LoadCase("swap.new_renamed", (11, 14), how="swap"),
+    LoadCase("swap.old_dropped", (11, 14), how="swap"),
+    LoadCase("swap.belongings_put_on", (11, 14), how="swap"),
+    LoadCase("swap.granted", (11, 14), how="swap"),
+)
+
+
+def case_name(case: LoadCase) -> str:
+    """Return how a case is called in the output."""
+    return f"{case.point}-{case.how}"
+
+
+@pytest.mark.parametrize("case", LOADS, ids=case_name)
+def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCase) -> None:
+    """Readers see the old rows or the new ones; the next attempt loads once, or finds it done."""
+    aftermath.load_target()
+    table = "made" if case.how == "create" else "items"
+    if case.how in {"delete", "swap"}:
+        aftermath.target.run(_OLD_ROWS)
+    tables = aftermath.target.rows(_TABLES)
+    batch = aftermath.launched("db_loader", params=case.params)
+
+    die(case, execute, aftermath.site, batch)
+    if case.how == "create":
+        assert aftermath.target.rows(_TABLES) == tables
+    else:
+        before = 3 if case.how in {"delete", "swap"} else 0
+        assert aftermath.target.count("items") == (10 if case.committed else before)
+        assert aftermath.target.rows(_TABLES) == tables
+
+    aftermath.settle()
+    (row,) = aftermath.rows(batch)
+    assert (row.status, row.attempt) == (Status.SUCCESS, 2)
+    assert isinstance(row.result, dict)
+    assert row.result["outcome"] == ("already_loaded" if case.committed else "loaded")
+    audit(aftermath.runtime.engine)
+    audit_loads(aftermath.site.url, f"public.{table}")
+    assert aftermath.target.count(table) == 10
+
+
+LAST = (
+    LoadCase("load.manifest_finished", (11,)),
+    LoadCase("load.committed", (11,), committed=True),
+    LoadCase("load.committed", (11,), how="swap", committed=True),
+    LoadCase("attempt.work_ended", (11,), committed=True),
+    LoadCase("finish.row_written", (11,), committed=True),
+)
+
+
+@pytest.mark.parametrize("case", LAST, ids=case_name)
+def test_a_lost_last_attempt_is_what_the_manifest_says(
+    aftermath: Aftermath,
+    case: LoadCase,
+) -> None:
+    """SUCCESS if its load was committed, FAILED and no row in the table if not."""
+    aftermath.load_target()
+    batch = aftermath.launched("db_loader", params=case.params, max_attempts=1)
+    die(case, execute, aftermath.site, batch)
+    aftermath.settle()
+    (row,) = aftermath.rows(batch)
+    expected = (
+        (Status.SUCCESS, "already_committed") if case.committed else (Status.FAILED, "worker_lost")
+    )
+    assert (row.status, row.reason) == expected
+    assert aftermath.target.count("items") == (10 if case.committed else 0)
+    audit(aftermath.runtime.engine)
+    audit_loads(aftermath.site.url, "public.items")
