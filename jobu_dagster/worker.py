@@ -52,7 +52,13 @@ def run(self: Any, run_id: str, instance: str) -> int:  # noqa: ANN401 - Celery'
         return 1
     token = found.tags.get(tags.LAUNCH)
     if token is not None:
-        stamp_launch(process().runtime().engine, UUID(token), run_id=run_id, worker_id=worker_id())
+        stamp_launch(
+            process().runtime().engine,
+            UUID(token),
+            run_id=run_id,
+            worker_id=worker_id(),
+            patience_seconds=_SETTINGS.worker.lease_seconds,
+        )
     return execute_run(opened, run_id)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import NotFound
+from jobu_core.errors import NotFound, StoreUnavailable
 from jobu_core.handlers.base import HandlerContext
 from jobu_core.store import transitions
 from jobu_core.store.engine import transaction
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
     from jobu_core.execution.runtime import ExecutionRuntime, Sink
     from jobu_core.models import Execution
 
+_log: Final = structlog.get_logger(__name__)
+
 
 def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
     """Return what the handler of ``attempt`` is given."""
     runtime, execution = attempt.runtime, attempt.execution
 
     def progress(values: Mapping[str, Any]) -> None:
-        with transaction(runtime.engine) as connection:
-            transitions.write_progress(connection, attempt.fence, values)
-            reach("progress.row_written")
+        try:
+            with transaction(runtime.engine) as connection:
+                transitions.write_progress(connection, attempt.fence, values)
+                reach("progress.row_written")
+        except StoreUnavailable as outage:  # shown to people only: no attempt fails for it
+            _log.warning("progress not kept", execution_id=execution.id, reason=str(outage))
+            return
         reach("progress.committed")
 
     def check_lease() -> None:
-        attempt.read_lease()
+        attempt.confirm_lease()
 
     return HandlerContext(
         execution_id=execution.id,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import FenceLost, StoreUnavailable
+from jobu_core.errors import FenceLost
 from jobu_core.execution.claim import claim
 from jobu_core.execution.context import build_context
 from jobu_core.execution.interrupts import Stopped, judged_interrupts
@@ -25,19 +25,16 @@ from jobu_core.handlers.base import StagedHandler
 from jobu_core.models import Fence, Status
 from jobu_core.store import transitions
 from jobu_core.store.engine import transaction
-from jobu_core.store.executions import get_execution
+from jobu_core.store.patience import patiently, write_once
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from sqlalchemy import Connection
 
     from jobu_core.execution.runtime import ExecutionRuntime, Sink
     from jobu_core.models import Execution
     from jobu_core.store.transitions import Lease
 
 _log: Final = structlog.get_logger(__name__)
-_PAUSE_SECONDS: Final = 1.0
 
 ExitProcess = Callable[[int], Any]
 
@@ -84,7 +81,7 @@ class Attempt:
     ) -> Attempt | None:
         """Claim the row; None when this launch is superseded. Raises StoreUnavailable."""
         execution = claim(
-            runtime.engine,
+            runtime,
             execution_id,
             token,
             run_id=run_id,
@@ -155,6 +152,10 @@ class Attempt:
         with transaction(self.runtime.engine) as connection:
             return transitions.read_lease(connection, self.fence)
 
+    def confirm_lease(self) -> Lease:
+        """Read the lease before a commit; waits for the store until the deadline (rule 18)."""
+        return patiently(self.read_lease, clock=self.runtime.clock, until=self._until)
+
     def _last_stage(self) -> str | None:
         handler = self.runtime.registry.get(self.execution.handler_name)
         return handler.stages[-1] if isinstance(handler, StagedHandler) else None
@@ -208,29 +209,16 @@ class Attempt:
         return self.outcome
 
     def _write(self, decision: Decision, result: Any) -> Status:  # noqa: ANN401 - a handler's own result
-        tried = False
-        while True:
-            try:
-                with transaction(self.runtime.engine) as connection:
-                    if tried and self._wrote_success(connection):
-                        return Status.SUCCESS
-                    return decision.write(connection, self.fence, result)
-            except StoreUnavailable:
-                if self.runtime.clock.monotonic() > self._until:
-                    raise
-                tried = True
-                self.runtime.clock.sleep(_PAUSE_SECONDS)
-            except FenceLost as error:
-                self._leave(error)
-                raise
-
-    def _wrote_success(self, connection: Connection) -> bool:
-        """Whether a write whose commit was never answered took effect.
-
-        Only the owner of an attempt writes SUCCESS, so it can only be our own.
-        """
-        row = get_execution(connection, self.execution.id)
-        return row.status is Status.SUCCESS and row.attempt == self.fence.attempt
+        try:
+            return write_once(
+                self.runtime.engine,
+                lambda connection: decision.write(connection, self.fence, result),
+                clock=self.runtime.clock,
+                until=self._until,
+            )
+        except FenceLost as error:
+            self._leave(error)
+            raise
 
     def _leave(self, error: FenceLost) -> None:
         """End this process: only so is a pid exact until it is dead."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobu_core.errors import FenceLost, FileError, StoreUnavailable
-from jobu_core.execution import run as run_module
 from jobu_core.execution.cancel import cancel_execution
 from jobu_core.execution.claim import stamp_launch
 from jobu_core.execution.run import Attempt
 from jobu_core.handlers.base import Cancel, HandlerContext, Retry
 from jobu_core.handlers.functions import FunctionHandler
 from jobu_core.models import Status
+from jobu_core.store import patience
 from tests.attempt_support import Bench, Free, Left, Number
 from tests.launch_support import WORKER
 
@@ -307,7 +307,7 @@ def test_the_end_is_written_when_the_store_is_back(
     fails = 1 if after_commit else 20
 
     def work(_context: HandlerContext, _params: Free) -> str:
-        monkeypatch.setattr(run_module, "transaction", Flaky(fails, after_commit=after_commit))
+        monkeypatch.setattr(patience, "transaction", Flaky(fails, after_commit=after_commit))
         return "done"
 
     outcome = bench.run(work, timeout_seconds=60)
@@ -323,7 +323,7 @@ def test_at_the_deadline_a_lost_store_is_given_up(
     """Later the supervisor has ended the attempt anyway."""
 
     def work(_context: HandlerContext, _params: Free) -> None:
-        monkeypatch.setattr(run_module, "transaction", Flaky(10_000, after_commit=False))
+        monkeypatch.setattr(patience, "transaction", Flaky(10_000, after_commit=False))
 
     with pytest.raises(StoreUnavailable):
         bench.run(work, timeout_seconds=60)

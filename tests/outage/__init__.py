@@ -1,0 +1,1 @@
+"""Outages: servers restarted, connections cut at any message, and what holds afterwards."""

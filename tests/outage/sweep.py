@@ -1,0 +1,44 @@
+"""One cut at each message of a conversation with the database, in each way."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from jobu_core.errors import Outage
+from tests.fix_proxy import Cut, Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_TURNS = 200
+
+
+def cut_everywhere(
+    proxy: Proxy,
+    act: Callable[[], object],
+    settle: Callable[[], object],
+) -> int:
+    """Call ``act`` under each possible cut and ``settle`` after each; returns the cuts.
+
+    ``act`` may raise nothing but an Outage. ``settle`` runs on a sound connection:
+    it does what the next ticks would do, and audits.
+    """
+    cuts = 0
+    for how in Cut:
+        for turn in range(_MOST_TURNS):
+            proxy.arm(turn, how)
+            with contextlib.suppress(Outage):
+                act()
+            fired = proxy.disarm()
+            try:
+                settle()
+            except AssertionError as error:
+                error.add_note(f"the connection was cut {how} message {turn}")
+                raise
+            if not fired:
+                break
+            cuts += 1
+        else:
+            raise AssertionError(f"more than {_MOST_TURNS} messages")
+    return cuts
