@@ -315,6 +315,11 @@ class DeadLetter:
     redrive_count: int
     edited_payload: bytes | None
     created_at: datetime
+    mirror_topic: str | None = None
+    """Where a copy was owed to when it was refused."""
+    mirrored_at: datetime | None = None
+    mirror_error: str | None = None
+    """Why the cluster will never take the copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobu_core.clock import SystemClock
-from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
+from jobu_core.dispatcher.queue.adapter.reader import make_reader
 from jobu_core.dispatcher.queue.ingest import Ingest
 from jobu_core.dispatcher.reconcile import Reconciler
 from jobu_core.execution.committed import committed_result
@@ -77,19 +77,12 @@ class Process:
             if self._ingest is None:
                 runtime = self.runtime()
                 ensure_kafka(runtime.settings)
-                queue = runtime.settings.queue_dispatcher
-                adapter = KafkaAdapter(
-                    runtime.endpoints.kafka_bootstrap,
-                    queue.kafka_topic,
-                    queue.kafka_group_id,
-                    runtime.settings.kafka.client,
-                )
                 self._ingest = self._stack.enter_context(
                     Ingest(
                         runtime.engine,
                         runtime.registry,
                         runtime.settings,
-                        adapter,
+                        make_reader(runtime.settings, runtime.endpoints.kafka_bootstrap),
                         SystemClock(),
                     ),
                 )

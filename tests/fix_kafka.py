@@ -35,6 +35,9 @@ KAFKA_VERSION = "4.1.0"
 _START_SECONDS = 60
 _ATTEMPTS = 3
 _HEAP = "-Xms256m", "-Xmx512m"
+_PROPERTIES = "server.properties"
+_STORE = "broker.p12"
+_STORE_PASSWORD = "of-a-test"  # noqa: S105 - guards nothing beyond one test
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -55,10 +58,32 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 
 @dataclass(frozen=True, slots=True)
+class SecureListener:
+    """The same broker behind TLS and a password."""
+
+    bootstrap: str
+    certificate: Path
+    """The broker's own certificate, which is its own authority."""
+    user: str = "jobu"
+    password: str = "s3cret-of-the-broker"  # noqa: S105 - idem
+
+    def client(self, mechanism: str = "PLAIN", **changed: str) -> dict[str, str]:
+        """Return what ``kafka.client`` of the configuration must hold."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(self.certificate),
+            "sasl.mechanism": mechanism,
+            "sasl.username": self.user,
+            "sasl.password": self.password,
+        } | {name.replace("_", "."): value for name, value in changed.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class KafkaServer:
     """A running Apache Kafka and how to administer it."""
 
     bootstrap: str
+    secure: SecureListener
     pid: int = 0
 
     @contextlib.contextmanager
@@ -102,8 +127,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
+    """Return the folder of the broker's jars."""
+    return resolve_jars()
+
+
+def resolve_jars() -> Path:
     """Resolve the broker's jars once per machine; returns their folder."""
-    for program in ("java", "mvn"):
+    for program in ("java", "keytool", "mvn"):
         if shutil.which(program) is None:
             missing("kafka", f"{program} is not installed")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -138,8 +168,9 @@ def real_kafka(
     for _ in range(_ATTEMPTS):  # another process may take the free port first
         folder = tmp_path_factory.mktemp("kafka")
         bootstrap = f"127.0.0.1:{free_port()}"
-        process = _start(kafka_jars, folder, bootstrap)
-        server = KafkaServer(bootstrap, process.pid)
+        secure = SecureListener(f"127.0.0.1:{free_port()}", make_certificate(folder))
+        process = _start(kafka_jars, folder, bootstrap, secure)
+        server = KafkaServer(bootstrap, secure, process.pid)
         try:
             if _is_ready(server, process):
                 yield server
@@ -150,14 +181,51 @@ def real_kafka(
     missing("kafka", f"does not start: {(folder / 'kafka.log').read_text()[-800:]}")
 
 
-def _start(jars: Path, folder: Path, bootstrap: str) -> subprocess.Popen[bytes]:
+def make_certificate(folder: Path) -> Path:
+    """Make a key store for a broker on 127.0.0.1 and return its certificate."""
+    store = ("-keystore", str(folder / _STORE), "-storepass", _STORE_PASSWORD, "-alias", "broker")
+    key = ("-keyalg", "EC", "-groupname", "secp256r1", "-validity", "2", "-dname", "CN=127.0.0.1")
+    names = ("-ext", "san=ip:127.0.0.1", "-ext", "bc:c=ca:true")
+    certificate = folder / "broker.pem"
+    keytool = shutil.which("keytool") or missing("kafka", "keytool is not installed")
+    for command in (
+        ("-genkeypair", *store, *key, *names),
+        ("-exportcert", *store, "-rfc", "-file", str(certificate)),
+    ):
+        subprocess.run([keytool, *command], check=True, capture_output=True)
+    return certificate
+
+
+def _start(
+    jars: Path,
+    folder: Path,
+    bootstrap: str,
+    secure: SecureListener,
+) -> subprocess.Popen[bytes]:
+    format_storage(jars, folder, bootstrap, secure)
+    return run_broker(jars, folder)
+
+
+def run_broker(jars: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the broker whose storage was formatted in ``folder``; also after a kill."""
+    command = ["java", *_HEAP, "-cp", f"{jars}/*", "kafka.Kafka", str(folder / _PROPERTIES)]
+    with (folder / "kafka.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def format_storage(jars: Path, folder: Path, bootstrap: str, secure: SecureListener) -> None:
+    """Write a broker's properties and its empty storage into ``folder``."""
     controller = f"127.0.0.1:{free_port()}"
-    properties = folder / "server.properties"
+    listeners = f"PLAINTEXT://{bootstrap},CONTROLLER://{controller},SASL_SSL://{secure.bootstrap}"
+    users = f'user_{secure.user}="{secure.password}"'
+    login = "org.apache.kafka.common.security"
+    properties = folder / _PROPERTIES
     properties.write_text(
         f"""process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{bootstrap},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{bootstrap},CONTROLLER://{controller}
+listeners={listeners}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers={controller}
 log.dirs={folder / "data"}
@@ -167,14 +235,19 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
+ssl.keystore.location={folder / _STORE}
+ssl.keystore.password={_STORE_PASSWORD}
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required {users};
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
 """,
     )
     java = ["java", *_HEAP, "-cp", f"{jars}/*"]
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    form = ["format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+    scram = f"SCRAM-SHA-512=[name={secure.user},password={secure.password}]"
+    form = ["format", "--standalone", "-t", cluster_id, "-c", str(properties), "-S", scram]
     subprocess.run([*java, "kafka.tools.StorageTool", *form], check=True, capture_output=True)
-    with (folder / "kafka.log").open("wb") as log:
-        return subprocess.Popen([*java, "kafka.Kafka", str(properties)], stdout=log, stderr=log)
 
 
 def _is_ready(server: KafkaServer, process: subprocess.Popen[bytes]) -> bool:

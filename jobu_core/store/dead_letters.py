@@ -37,11 +37,15 @@ def insert_dead_letters(
     connection: sa.Connection,
     group_id: str,
     refused: Sequence[tuple[QueueMessage, int, Rejection]],
+    mirror_topic: str | None = None,
 ) -> int:
-    """Keep refused messages, each with its topic's generation; return how many are new."""
+    """Keep refused messages, each with its topic's generation; return how many are new.
+
+    Each is owed to ``mirror_topic``, if there is one.
+    """
     if not refused:
         return 0
-    values = [_values(group_id, *each) for each in refused]
+    values = [_values(group_id, *each) | {"mirror_topic": mirror_topic} for each in refused]
     statement = insert(rows).values(values).on_conflict_do_nothing(index_elements=["id"])
     return len(connection.execute(statement.returning(rows.c.id)).all())
 
@@ -54,7 +58,7 @@ def get_dead_letter(
     row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
     if row is None:
         raise NotFound(f"there is no dead letter {letter_id}")
-    return _to_dead_letter(row)
+    return to_dead_letter(row)
 
 
 def find_dead_letter(connection: sa.Connection, reference: str) -> UUID:
@@ -88,7 +92,7 @@ def list_dead_letters(
         statement = statement.where(rows.c.code == code)
     if topic is not None:
         statement = statement.where(rows.c.topic == topic)
-    return [_to_dead_letter(row) for row in connection.execute(statement)]
+    return [to_dead_letter(row) for row in connection.execute(statement)]
 
 
 def settle_dead_letter(
@@ -108,6 +112,18 @@ def settle_dead_letter(
     }
     given = {name: value for name, value in changes.items() if value is not None}
     connection.execute(rows.update().where(rows.c.id == letter_id).values(status=status, **given))
+
+
+def to_dead_letter(row: sa.Row[Any]) -> DeadLetter:
+    """Turn a row of all columns into the value."""
+    values = as_dict(row)
+    values["coordinates"] = Coordinates(**{name: values.pop(name) for name in _COORDINATES})
+    values["stage"] = Stage(values["stage"])
+    values["status"] = DeadLetterStatus(values["status"])
+    values["headers"] = tuple(
+        (name, None if value is None else b64decode(value)) for name, value in values["headers"]
+    )
+    return DeadLetter(**values)
 
 
 def _values(
@@ -137,14 +153,3 @@ def _storable(name: str) -> str:
 
 def _to_text(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
-
-
-def _to_dead_letter(row: sa.Row[Any]) -> DeadLetter:
-    values = as_dict(row)
-    values["coordinates"] = Coordinates(**{name: values.pop(name) for name in _COORDINATES})
-    values["stage"] = Stage(values["stage"])
-    values["status"] = DeadLetterStatus(values["status"])
-    values["headers"] = tuple(
-        (name, None if value is None else b64decode(value)) for name, value in values["headers"]
-    )
-    return DeadLetter(**values)

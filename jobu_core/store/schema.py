@@ -263,6 +263,9 @@ dead_letters: Final = Table(
     _count("redrive_count", 0),
     Column("edited_payload", LargeBinary),
     _instant("created_at", now=True),
+    Column("mirror_topic", String(249)),
+    _instant("mirrored_at"),
+    Column("mirror_error", Text),
     _one_of("stage", Stage),
     _one_of("status", DeadLetterStatus),
     UniqueConstraint(
@@ -277,6 +280,12 @@ dead_letters: Final = Table(
         "ix_dead_letters_open",
         text("created_at DESC"),
         postgresql_where=text("status = 'open'"),
+    ),
+    Index(
+        "ix_dead_letters_owed",
+        "created_at",
+        "id",
+        postgresql_where=text("mirror_topic IS NOT NULL AND mirrored_at IS NULL"),
     ),
 )
 

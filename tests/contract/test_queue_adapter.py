@@ -14,12 +14,13 @@ from confluent_kafka import Producer
 
 from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter, OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
+from jobu_core.dispatcher.queue.adapter.kafka_group import KafkaGroupAdapter
 from jobu_core.dispatcher.queue.adapter.memory import MemoryAdapter, MemoryBroker
 from jobu_core.errors import QueueUnavailable
 from tests.fix_kafka import KafkaServer, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jobu_core.models import QueueMessage
 
@@ -94,7 +95,33 @@ class KafkaQueue(Queue):
         return KafkaAdapter(f"127.0.0.1:{free_port()}", "any", "suite")
 
 
-@pytest.fixture(params=["memory", "mock", pytest.param("kafka", marks=pytest.mark.kafka)])
+class Member(KafkaGroupAdapter):
+    """A member that waits for its partitions, as ingest does, before it reads."""
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Wait until the group has given these, then read them."""
+        deadline = time.monotonic() + _TIMEOUT
+        while not self.granted(0.2).issuperset(positions):
+            assert time.monotonic() < deadline, "the group gave no partitions"
+        super().seek(positions)
+
+
+class GroupQueue(KafkaQueue):
+    """A Kafka cluster, read by members of groups; each is alone in its own."""
+
+    def adapter(self, topic: str, group: str = "suite") -> BaseQueueAdapter:
+        """Return a closed adapter."""
+        return Member(self._bootstrap, topic, f"{group}-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "mock",
+        pytest.param("kafka", marks=pytest.mark.kafka),
+        pytest.param("group", marks=pytest.mark.kafka),
+    ],
+)
 def queue(request: pytest.FixtureRequest) -> Queue:
     """Return each implementation on each broker in turn."""
     if request.param == "memory":
@@ -102,7 +129,8 @@ def queue(request: pytest.FixtureRequest) -> Queue:
     if request.param == "mock":
         return KafkaQueue(request.getfixturevalue("mock_kafka"))
     server = request.getfixturevalue("real_kafka")
-    return KafkaQueue(server.bootstrap, server)
+    kind = GroupQueue if request.param == "group" else KafkaQueue
+    return kind(server.bootstrap, server)
 
 
 @pytest.fixture
@@ -259,6 +287,7 @@ def test_commits_reach_the_queue(adapter: BaseQueueAdapter) -> None:
     """What was committed can be asked for; only this group's, only what was said."""
     send(adapter, ["a", "b"])
     assert adapter.committed() == {}
+    adapter.seek({0: 0})
     adapter.commit({0: 2})
     deadline = time.monotonic() + _TIMEOUT
     while adapter.committed() != {0: 2}:
@@ -315,31 +344,6 @@ def test_identity_is_the_same_for_every_reader(adapter: BaseQueueAdapter, queue:
         assert third.identity().cluster_id == mine.cluster_id
         if mine.topic_id is not None:
             assert mine.differs_from(third.identity())
-
-
-def test_a_dead_letter_is_the_original_plus_context(
-    adapter: BaseQueueAdapter,
-    queue: Queue,
-    topic: str,
-) -> None:
-    """The copy keeps bytes, headers and time; the reason is in added headers."""
-    sent = OutgoingMessage(
-        value=b"\xff",
-        key=b"k",
-        headers=(("trace", b"1"),),
-        timestamp=datetime(2026, 1, 2, tzinfo=UTC),
-        partition=0,
-    )
-    adapter.publish(topic, [sent])
-    adapter.seek({0: 0})
-    (message,) = fetch_until(adapter, 1)
-    letters = queue.new_topic()
-    adapter.dead_letter(letters, message, {"code": "not_utf8"})
-    with queue.adapter(letters) as reader:
-        reader.seek(dict.fromkeys(reader.partitions(), 0))
-        (copy,) = fetch_until(reader, 1)
-    assert (copy.key, copy.value, copy.timestamp) == (sent.key, sent.value, sent.timestamp)
-    assert copy.headers == (("trace", b"1"), ("jobu-code", b"not_utf8"))
 
 
 def test_an_unreachable_queue_is_an_outage(queue: Queue) -> None:

@@ -82,7 +82,8 @@ class BatchWriter:
             for each, outcome in zip(batch, outcomes, strict=True)
             if isinstance(outcome, Rejection)
         ]
-        insert_dead_letters(self.connection, where[0], refused)
+        mirror_topic = self.settings.queue_dispatcher.dead_letter_topic
+        insert_dead_letters(self.connection, where[0], refused, mirror_topic)
         reach("batch.dead_letters_inserted")
         moves = {at: (expected[at], offset) for at, offset in after.items()}
         advance_positions(self.connection, *where, moves)

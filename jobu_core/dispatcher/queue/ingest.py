@@ -1,7 +1,7 @@
 """One tick of the event side: fetch → decode → one transaction → broker commit.
 
-The stored positions and the dedupe keys make it exactly once; the lock only
-keeps two processes from doing the same work. A tick may die anywhere.
+The stored positions and the dedupe keys make it exactly once; the lock, or the
+group, only keeps two processes from doing the same work. A tick may die anywhere.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import structlog
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.batch import BatchWriter, decode_all
+from jobu_core.dispatcher.queue.mirror import Mirror
 from jobu_core.dispatcher.queue.resume import Standing, resume
+from jobu_core.dispatcher.queue.turn import turn_of
 from jobu_core.errors import PositionMoved, QueueUnavailable
+from jobu_core.store.backlog import count_pending
 from jobu_core.store.engine import transaction
-from jobu_core.store.locks import SessionLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +46,8 @@ RECHECK_SECONDS: Final = 5.0
 
 _LOCK_WAIT_SECONDS: Final = 1.0
 _TOPIC_POLL_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.5
+"""How long a tick that may take nothing waits, so that its caller can launch meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ class Ingest:
         self._queue = settings.queue_dispatcher
         self._adapter = adapter
         self._clock = clock or SystemClock()
-        self._lock = SessionLock(engine, "ingest", self._queue.kafka_group_id, adapter.topic)
+        self._lock = turn_of(engine, self._queue, adapter.topic)
+        self._mirror = Mirror(engine, settings, adapter, self._clock)
         self._turn = threading.Lock()
         self._standing: Standing | None = None
         self._next: dict[int, int] = {}
@@ -165,6 +170,7 @@ class Ingest:
                     self._drain(tally, deadline)
         except PositionMoved as moved:
             tally.messages.append(f"{moved}; the positions will be read again")
+        tally.messages += self._mirror.send_due(deadline)
         if tally.consumed:
             log.info(
                 "ingested",
@@ -183,11 +189,9 @@ class Ingest:
         if self._standing is not None and is_fresh:
             return True
         self._adapter.open()
-        while (standing := self._resume()) is None:
-            self._was_missing = True
+        while isinstance(standing := self._resume(deadline), str):
             if self._clock.monotonic() >= deadline:
-                where = f"{self._adapter.topic} at {self._adapter.address}"
-                tally.messages.append(f"topic {where} does not exist yet; waiting for it")
+                tally.messages.append(standing)
                 return False
             self._clock.sleep(_TOPIC_POLL_SECONDS)
         tally.messages += standing.messages
@@ -202,32 +206,66 @@ class Ingest:
         before = self._standing
         is_same = before is not None and before.generation == standing.generation
         if not is_same or standing.next_offsets != self._next:
+            # Whoever wrote these may have died before the broker heard of it.
+            self._tell_broker({at: next_ for at, next_ in standing.next_offsets.items() if next_})
             self._next = dict(standing.next_offsets)
             self._adapter.seek(self._next)
         self._standing = standing
 
-    def _resume(self) -> Standing | None:
-        return resume(self._engine, self._adapter, self._settings, appeared=self._was_missing)
+    def _resume(self, deadline: float) -> Standing | str:
+        """Return where to read from, or what is being waited for."""
+        left = max(0.0, deadline - self._clock.monotonic())
+        mine = self._adapter.granted(min(left, _TOPIC_POLL_SECONDS))
+        standing = resume(
+            self._engine,
+            self._adapter,
+            self._settings,
+            mine=mine,
+            appeared=self._was_missing,
+        )
+        where = f"{self._adapter.topic} at {self._adapter.address}"
+        if standing is None:
+            self._was_missing = True
+            return f"topic {where} does not exist yet; waiting for it"
+        if not standing.next_offsets:
+            return f"standing by: the group has given no partition of topic {where} to this process"
+        return standing
 
     def _drain(self, tally: _Tally, deadline: float) -> None:
         """Wait for messages once, then write batches until none is left or time is up."""
-        wait = deadline - self._clock.monotonic()
+        room = self._room()
+        wait = max(0.0, deadline - self._clock.monotonic())
+        if room <= 0:
+            self._adapter.rest(min(wait, _PAUSE_SECONDS))
+            self._forget()
         moved: dict[int, int] = {}
-        while messages := self._gather(max(0.0, wait)):
+        while room > 0 and (messages := self._gather(wait, room)):
+            before = len(tally.created)
             moved |= self._write(messages, tally)
+            room -= len(tally.created) - before
             wait = 0.0
             if self._clock.monotonic() >= deadline:
                 break
-        if moved:
-            self._tell_broker(moved)
+        if room <= 0:
+            tally.messages.append(
+                f"paused: {self._queue.max_pending} executions are pending"
+                " (queue_dispatcher.max_pending); messages wait in the topic",
+            )
+        self._tell_broker(moved)
 
-    def _gather(self, wait_seconds: float) -> list[QueueMessage]:
+    def _room(self) -> int:
+        """Return how many executions may be added before ``max_pending`` is reached."""
+        most = self._queue.max_pending
+        with transaction(self._engine) as connection:
+            return most - count_pending(connection, most)
+
+    def _gather(self, wait_seconds: float, room: int) -> list[QueueMessage]:
         """Collect one transaction's worth of messages; wait only for the first."""
+        most = min(self._queue.ingest_batch, room)
         gathered: list[QueueMessage] = []
         size = 0
-        while len(gathered) < self._queue.ingest_batch and size < BATCH_BYTES:
-            room = self._queue.ingest_batch - len(gathered)
-            at_once = min(self._queue.kafka_max_poll_records, room)
+        while len(gathered) < most and size < BATCH_BYTES:
+            at_once = min(self._queue.kafka_max_poll_records, most - len(gathered))
             fetched = self._adapter.fetch(at_once, 0.0 if gathered else wait_seconds)
             if not fetched:
                 break
@@ -240,6 +278,7 @@ class Ingest:
         standing = self._standing
         if standing is None or self._adapter.identity().differs_from(standing.identity):
             # Asked after the fetch: what was fetched may be of a topic made anew.
+            self._adapter.close()
             raise PositionMoved(f"topic {self._adapter.topic} was replaced while it was read")
         decoded = decode_all(messages, max_bytes=self._queue.max_message_bytes)
         reach("ingest.messages_decoded")
@@ -257,6 +296,8 @@ class Ingest:
 
     def _tell_broker(self, positions: Mapping[int, int]) -> None:
         """Commit for the queue's lag tools; the table has decided already."""
+        if not positions:
+            return
         try:
             self._adapter.commit(positions)
             reach("ingest.broker_told")
@@ -269,6 +310,9 @@ class Ingest:
         """After any error, open the queue and compare the positions anew at the next tick."""
         try:
             yield
+        except PositionMoved:  # the queue is as good as before, and a group is not left for it
+            self._forget()
+            raise
         except BaseException:
             self._forget()
             self._adapter.close()

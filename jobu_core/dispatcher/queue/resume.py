@@ -19,7 +19,7 @@ from jobu_core.store import positions as store
 from jobu_core.store.engine import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -44,10 +44,12 @@ def resume(
     adapter: BaseQueueAdapter,
     settings: Settings,
     *,
+    mine: Collection[int] | None = None,
     appeared: bool = False,
 ) -> Standing | None:
     """Return where to read from; None while the topic does not exist.
 
+    ``mine``: the partitions that are ours to judge and to read; None = all.
     ``appeared``: the topic was seen missing before, so all of it is new, whatever
     the reset policy. Raises TopicChanged when the topic is not the one that the
     positions belong to and the configuration does not allow a new generation;
@@ -62,7 +64,7 @@ def resume(
         return None
     seen = _Seen(adapter.identity(), {at: adapter.watermarks(at) for at in found})
     with transaction(engine) as connection:
-        decision = _Decision(connection, settings, adapter.topic, seen)
+        decision = _Decision(connection, settings, adapter.topic, seen, mine)
         if not stored:
             return decision.begin(appeared=appeared)
         decision.lock_unchanged(stored)
@@ -85,10 +87,11 @@ class _Decision:
     settings: Settings
     topic: str
     seen: _Seen
+    mine: Collection[int] | None
 
     def lock_unchanged(self, stored: Sequence[Position]) -> None:
         """Lock the positions; raises PositionMoved if they are no longer the ones read."""
-        expected = {each.partition: each.next_offset for each in stored}
+        expected = {each.partition: each.next_offset for each in self._ours(stored)}
         generation = stored[0].generation
         if expected != store.lock_positions(
             self.connection, stored[0].group_id, self.topic, generation, expected
@@ -115,7 +118,7 @@ class _Decision:
         changes = self._changes(stored)
         if changes:
             return self._start_over(stored[0].generation, changes)
-        messages = [text for each in stored if (text := self._skip_gap(each))]
+        messages = [text for each in self._ours(stored) if (text := self._skip_gap(each))]
         known = {each.partition for each in stored}
         fresh = {at: mark.low for at, mark in self.seen.marks.items() if at not in known}
         if fresh:
@@ -140,7 +143,7 @@ class _Decision:
             if TopicIdentity(each.cluster_id, each.topic_id).differs_from(self.seen.identity):
                 changes.append(f"its identity was {each.cluster_id}/{each.topic_id}")
                 break
-        for each in stored:
+        for each in self._ours(stored):
             mark = self.seen.marks.get(each.partition)
             if mark is None:
                 changes.append(f"partition {each.partition} is gone")
@@ -203,9 +206,13 @@ class _Decision:
         return Standing(
             generation=now[0].generation,
             identity=self.seen.identity,
-            next_offsets={each.partition: each.next_offset for each in now},
+            next_offsets={each.partition: each.next_offset for each in self._ours(now)},
             messages=messages,
         )
+
+    def _ours(self, positions: Sequence[Position]) -> list[Position]:
+        """Leave out what another member of the group reads, and moves meanwhile."""
+        return [each for each in positions if self.mine is None or each.partition in self.mine]
 
 
 def _unknown_part(position: Position, identity: TopicIdentity) -> bool:

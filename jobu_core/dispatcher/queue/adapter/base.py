@@ -4,8 +4,10 @@ The contract, which tests/contract/ holds every adapter to:
 
 - One adapter reads one topic for one group, and one thread uses it at a time.
 - The queue remembers nothing for us. Where to read from is told with ``seek``;
-  there is no reset policy, no automatic commit, no group membership. What
-  ``commit`` stores is for the queue's own lag tools and is never read back.
+  there is no reset policy and no automatic commit. What ``commit`` stores is for
+  the queue's own lag tools and is never read back.
+- A reader that shares the topic with the others of its group may read what
+  ``granted`` names. When that changes, ``fetch`` raises PositionMoved.
 - ``fetch`` returns messages of one partition in offset order, without repeats,
   beginning at the offset that ``seek`` named. Offsets may have holes.
 - After any exception the place where the adapter stands is unknown: call
@@ -95,6 +97,13 @@ class BaseQueueAdapter(ABC):
     def watermarks(self, partition: int) -> Watermarks:
         """Return which offsets of ``partition`` the queue still holds."""
 
+    def granted(self, timeout_seconds: float) -> frozenset[int] | None:  # noqa: ARG002 - a group waits
+        """Return the partitions that this reader may read; None = all, there is no group.
+
+        A member of a group waits up to ``timeout_seconds`` for its first ones.
+        """
+        return None
+
     @abstractmethod
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions from now on, each from its offset."""
@@ -107,6 +116,10 @@ class BaseQueueAdapter(ABC):
         soon as it has anything. An offset that the queue no longer holds is
         QueueUnavailable: compare with ``watermarks`` and seek again.
         """
+
+    @abstractmethod
+    def rest(self, timeout_seconds: float) -> None:
+        """Wait that long without reading, and stay a member of the group; ``seek`` after it."""
 
     @abstractmethod
     def commit(self, positions: Mapping[int, int]) -> None:
@@ -128,26 +141,6 @@ class BaseQueueAdapter(ABC):
         for a message that the queue refuses, QueueUnavailable when it is not known
         whether all arrived.
         """
-
-    def dead_letter(
-        self,
-        topic: str,
-        message: QueueMessage,
-        context: Mapping[str, str],
-    ) -> None:
-        """Publish an unchanged copy of ``message`` to ``topic`` and wait until it is there.
-
-        Key, value, headers and timestamp stay as they were; ``context`` comes
-        after the original headers, each name prefixed ``jobu-``.
-        """
-        added = tuple((f"jobu-{name}", text.encode()) for name, text in context.items())
-        copy = OutgoingMessage(
-            value=message.value,
-            key=message.key,
-            headers=message.headers + added,
-            timestamp=message.timestamp,
-        )
-        self.publish(topic, [copy])
 
     def __enter__(self) -> Self:
         """Open the adapter."""

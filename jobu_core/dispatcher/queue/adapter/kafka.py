@@ -112,11 +112,7 @@ class KafkaAdapter(BaseQueueAdapter):
         """Make the consumer; raises ConfigError for client settings that cannot work."""
         if self._consumer is not None:
             return
-        settings = {
-            **self._settings(kafka_settings.CONSUMER),
-            **kafka_settings.consumer_rules(self._group_id),
-        }
-        self._consumer = _make(Consumer, settings)
+        self._consumer = _make(Consumer, self._consumer_settings())
 
     def close(self) -> None:
         """Close the consumer and drop the other clients."""
@@ -186,6 +182,11 @@ class KafkaAdapter(BaseQueueAdapter):
                 self._metadata()  # silence after a complaint: is the cluster still there?
             if left <= 0:
                 return []
+
+    def rest(self, timeout_seconds: float) -> None:
+        """Wait; without a group there is nobody to answer to."""
+        self._is_positioned = False
+        self._clock.sleep(timeout_seconds)
 
     def commit(self, positions: Mapping[int, int]) -> None:
         """Send the offsets without waiting for the answer."""
@@ -296,6 +297,12 @@ class KafkaAdapter(BaseQueueAdapter):
         if self._producer is None:
             self._producer = _make(Producer, self._settings(kafka_settings.PRODUCER))
         return self._producer
+
+    def _consumer_settings(self) -> dict[str, Any]:
+        return {
+            **self._settings(kafka_settings.CONSUMER),
+            **kafka_settings.consumer_rules(self._group_id),
+        }
 
     def _settings(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -19,7 +19,9 @@ _DECIDED: Final = frozenset(
         "enable.partition.eof",
         "group.id",
         "group.instance.id",
+        "group.protocol",
         "metadata.broker.list",
+        "partition.assignment.strategy",
     },
 )
 
@@ -34,9 +36,15 @@ CONSUMER: Final[Mapping[str, Any]] = {
     "queued.max.messages.kbytes": 16_384,
 }
 
+MEMBER: Final[Mapping[str, Any]] = {
+    "max.poll.interval.ms": 60_000,  # a process that stopped ticking gives its partitions up
+}
+"""Beside CONSUMER, in group mode."""
+
 PRODUCER: Final[Mapping[str, Any]] = {
     "enable.idempotence": True,
     "linger.ms": 0,
+    "message.max.bytes": 100_000_000,  # the cluster knows its limit; a dead letter may be long
     "message.timeout.ms": 10_000,
     "topic.metadata.propagation.max.ms": 5_000,
 }
@@ -51,6 +59,14 @@ def consumer_rules(group_id: str) -> dict[str, Any]:
         "enable.partition.eof": False,
         "allow.auto.create.topics": False,  # a typo in kafka_topic must not make a topic
         "auto.offset.reset": "error",  # never jump silently: gaps are decided by ingest
+    }
+
+
+def member_rules(group_id: str) -> dict[str, Any]:
+    """Return the same for a member of a group that shares the partitions."""
+    return {
+        **consumer_rules(group_id),
+        "partition.assignment.strategy": "cooperative-sticky",
     }
 
 

@@ -136,6 +136,11 @@ class MemoryAdapter(BaseQueueAdapter):
                 return taken
             self._clock.sleep(_WAIT_SLICE_SECONDS)
 
+    def rest(self, timeout_seconds: float) -> None:
+        """Wait; the broker has no groups to stay in."""
+        self._next = None
+        self._clock.sleep(timeout_seconds)
+
     def commit(self, positions: Mapping[int, int]) -> None:
         """Remember the group's offsets in the broker."""
         with self._broker.lock:
