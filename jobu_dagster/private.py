@@ -20,6 +20,10 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.run_coordinator.queued_run_coordinator import (
+    QueuedRunCoordinator,
+    RunQueueConfig,
+)
 from dagster._core.storage.sql import create_engine
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import (
@@ -42,7 +46,9 @@ __all__ = [
     "DagsterExecutionInterruptedError",
     "DagsterRunAlreadyExists",
     "LaunchRunContext",
+    "QueuedRunCoordinator",
     "RunLauncher",
+    "RunQueueConfig",
     "UserConfigSchema",
     "WorkerStatus",
     "create_engine",
