@@ -218,11 +218,12 @@ class Dispatcher:
         """Look once at what runs and workers left behind."""
         self.reconciler.tick()
 
-    def watch(self) -> None:
-        """Look every few seconds, for longer than a lease and the grace of a handler."""
-        for _ in range(65):
+    def watch(self, seconds: float, every: float = _STEP_SECONDS) -> None:
+        """Look now and then, for so long."""
+        self.reconcile()
+        for _ in range(round(seconds / every)):
+            self.forward(every)
             self.reconcile()
-            self.forward(_STEP_SECONDS)
 
     def beat(self) -> None:
         """Let the one worker say that it lives."""
