@@ -8,6 +8,7 @@ import socket
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import structlog
 from celery.exceptions import OperationalError as BrokerError
@@ -34,17 +35,24 @@ _JOIN_SECONDS: Final = 5.0
 class _Main:
     """The worker's main process, as its forked children remember it."""
 
-    pid = os.getpid()
+    id = ""
 
 
 def remember_main() -> None:
-    """Note that this process is the worker's main one; called before the first fork."""
-    _Main.pid = os.getpid()
+    """Note that this process is the worker's main one; called before the first fork.
+
+    Host name and pid do not tell workers apart: a container that starts again has
+    both as before, and containers on the host's network share them. Two workers of
+    one id would each write off what the other is executing.
+    """
+    _Main.id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 def worker_id() -> str:
     """Return this worker's id, the same in its main process and in its children."""
-    return f"{socket.gethostname()}:{_Main.pid}"
+    if not _Main.id:
+        remember_main()
+    return _Main.id
 
 
 class _Supervision:
