@@ -86,6 +86,20 @@ def test_a_bug_of_ours_is_not_blamed_on_the_data(picky: Events) -> None:
     assert picky.positions()[1, 0] == 0
 
 
+def test_ids_that_a_restored_backup_gives_again_cost_no_message(events: Events) -> None:
+    """The tick fails, moves nothing and blames no message, until the ids are free again."""
+    events.send(event(params={"n": 1}), event(params={"n": 2}))
+    events.tick()
+    with transaction(events.engine) as connection:
+        connection.execute(sa.text("SELECT setval('job_executions_id_seq', 1)"))
+    events.send(event(params={"n": 3}))
+    with pytest.raises(sa.exc.IntegrityError):
+        events.tick()
+    assert (len(events.executions()), events.letters()) == (2, [])
+    events.tick()
+    assert (events.params(), events.letters()) == ([{"n": 1}, {"n": 2}, {"n": 3}], [])
+
+
 def test_a_job_deleted_meanwhile_cannot_break_a_batch(picky: Events) -> None:
     """The foreign key's refusal has a code of its own."""
     picky.send(refused_by("23503"))

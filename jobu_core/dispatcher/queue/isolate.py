@@ -28,6 +28,10 @@ CODES: Final[Mapping[str, str]] = {
 }
 """SQLSTATE → the code of the dead letter; any other is ``sqlstate_…``."""
 
+_UNIQUE_VIOLATION: Final = "23505"
+"""Never the data's fault: the one key that data makes is named as conflict target. It is
+a sequence of ids that a restored backup has set back; each try takes it further on."""
+
 _NOT_STORABLE: Final = "not_storable"
 
 Row = TypeVar("Row")
@@ -71,6 +75,8 @@ def _rejection(error: Exception) -> Rejection | None:
     if verdict_of(error) is not Verdict.REJECT:
         return None
     sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate == _UNIQUE_VIOLATION:
+        return None
     if sqlstate is None:
         return Rejection(Stage.INSERT, _NOT_STORABLE, "the driver refuses a value")
     code = CODES.get(sqlstate, f"sqlstate_{sqlstate.lower()}")
