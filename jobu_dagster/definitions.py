@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from jobu_core.config import load_settings
+from jobu_core.config.secrets import redactor_of
 from jobu_core.handlers.registry import Registry, load_registry
 from jobu_core.log import configure_logging
 from jobu_dagster.assets import build_assets
@@ -27,8 +28,8 @@ def build_definitions(registry: Registry) -> dg.Definitions:
     )
 
 
-configure_logging()
 _settings = load_settings()
+configure_logging(redact=redactor_of(_settings))
 defs = build_definitions(
     load_registry(_settings.handlers, _settings.datasets, root=_settings.root),
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def execute(context: dg.OpExecutionContext) -> None:
     """Claim and run the executions of this run's launch."""
     launch: Launch = context.resources.launch
-    launch.run_all(OpSink(context))
+    launch.run_all(OpSink(context, launch.redact))
 
 
 @cache
@@ -37,6 +37,6 @@ def stage_op(handler: str, stage: str, *, first: bool) -> dg.OpDefinition:
     )
     def run_stage(context: dg.OpExecutionContext) -> None:
         launch: Launch = context.resources.launch
-        launch.run_stage(stage, OpSink(context))
+        launch.run_stage(stage, OpSink(context, launch.redact))
 
     return run_stage

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from jobu_core.clock import SystemClock
+from jobu_core.config import load_settings
+from jobu_core.config.secrets import redactor_of
 from jobu_core.errors import Outage
 from jobu_core.log import configure_logging
 from jobu_dagster.launching import claim
@@ -81,7 +83,7 @@ class QueueDispatcher:
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
-    configure_logging()
+    configure_logging(redact=redactor_of(load_settings()))
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:

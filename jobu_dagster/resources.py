@@ -8,6 +8,7 @@ from uuid import UUID
 
 import dagster as dg
 
+from jobu_core.config.secrets import redactor_of
 from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.manual import run_now
 from jobu_core.errors import JobuError
@@ -42,6 +43,7 @@ class Launch:
         self, runtime: ExecutionRuntime, run: dg.DagsterRun, config: Mapping[str, Any]
     ) -> None:
         """Claim nothing yet."""
+        self.redact = redactor_of(runtime.settings)
         self._runtime = runtime
         self._run = run
         self._config = config

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jobu_core.handlers.base import Materialization
+    from jobu_core.redaction import Redactor
 
 
 class OpSink:
     """Turns what a handler emits into Dagster events of one op."""
 
-    def __init__(self, context: dg.OpExecutionContext) -> None:
-        """Write to the event log of ``context``."""
+    def __init__(self, context: dg.OpExecutionContext, redact: Redactor) -> None:
+        """Write to the event log of ``context`` what ``redact`` leaves of it."""
         self._context = context
+        self._redact = redact
 
     def emit(self, made: Materialization) -> None:
         """Record a materialization with its columns, and its checks."""
@@ -42,7 +44,7 @@ class OpSink:
 
     def log(self, message: str) -> None:
         """Write one line to the run's log."""
-        self._context.log.info(message)
+        self._context.log.info(self._redact(message))
 
     def summarize(self, metadata: Mapping[str, Any]) -> None:
         """Show facts on the step itself."""

@@ -17,6 +17,7 @@ import structlog
 from celery import signals
 
 from jobu_core.config import load_settings
+from jobu_core.config.secrets import redactor_of
 from jobu_core.execution.claim import stamp_launch
 from jobu_core.log import configure_logging
 from jobu_core.services.ensure import ensure_valkey
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _log: Final = structlog.get_logger(__name__)
-configure_logging()
 _SETTINGS: Final = load_settings()
+configure_logging(redact=redactor_of(_SETTINGS))
 ensure_valkey(_SETTINGS)
 app: Final = make_app(_SETTINGS)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
 import typer
 
 from jobu_admin.cli import cron, dead_letters, events, executions, parts, stack
 from jobu_core.errors import JobuError
+from jobu_core.log import configure_logging
+from jobu_core.redaction import redact
 
 __all__ = ["build_app", "main"]
 
@@ -34,17 +35,9 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command; a JobuError becomes one line on stderr and exit code 1."""
-    _log_to_stderr()
+    configure_logging(logging.WARNING)  # standard output is for results
     try:
         build_app()()
     except JobuError as error:
-        sys.stderr.write(f"jobu: {error}\n")
+        sys.stderr.write(f"jobu: {redact(str(error))}\n")
         sys.exit(1)
-
-
-def _log_to_stderr() -> None:
-    """Keep standard output for results: warnings and worse go to stderr."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,9 @@ from jobu_core.errors import DataError, InvalidInput, JobuError, TargetBusy
 from jobu_core.execution.interrupts import Stopped
 from jobu_core.handlers.base import Cancel, Retry
 from jobu_core.models import Status
+from jobu_core.redaction import Redactor
 from jobu_core.store import transitions
+from jobu_core.store.documents import storable
 from jobu_core.store.transitions import Problem
 
 if TYPE_CHECKING:
@@ -20,17 +21,10 @@ if TYPE_CHECKING:
     from jobu_core.execution.retry import Backoff
     from jobu_core.models import Execution, Fence
 
+MAX_MESSAGE_CHARACTERS: Final = 20_000
+"""What a row keeps of an exception's message; the run's log has all of it."""
 MAX_RETRY_AFTER_SECONDS: Final = 30 * 86_400.0
 """The longest pause that ``Retry(after=…)`` may ask for."""
-
-_FAILING_ROW: Final = re.compile(r"Failing row contains \(.*\)\.?", re.DOTALL)
-"""Up to the last bracket: a value may hold brackets itself."""
-_KEY_VALUE: Final = re.compile(
-    r"Key \((?P<columns>[^)]*)\)=\(.*?\) (?P<said>already exists|is not present|is still)",
-    re.DOTALL,
-)
-_PASSWORD_FIELD: Final = re.compile(r"(?P<head>\bpassword\s*=\s*)(?:'[^']*'|\S+)", re.IGNORECASE)
-_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +76,36 @@ class Decision:
 def _reason_of(result: object) -> str | None:
     """Let a SUCCESS that changed nothing say so: a handler's result may hold ``reason``."""
     reason = result.get("reason") if isinstance(result, dict) else None
-    return reason[:64] if isinstance(reason, str) else None
+    return storable(reason)[:64] if isinstance(reason, str) else None
 
 
-def decide(error: BaseException | None, execution: Execution, backoff: Backoff) -> Decision:
+def decide(
+    error: BaseException | None,
+    execution: Execution,
+    backoff: Backoff,
+    redact: Redactor = Redactor(),  # noqa: B008 - frozen
+) -> Decision:
     """Return what happens to ``execution`` after ``error`` (None: it succeeded)."""
     match error:
         case None:
             return Decision(Status.SUCCESS)
         case Cancel():
-            problem = Problem("Cancel", redact(error.reason))
+            problem = Problem("Cancel", _message_of(error, redact))
             return Decision(Status.CANCELED, "handler", problem=problem)
         case Stopped() if error.lease.cancel_requested:
             return Decision(Status.CANCELED, "canceled")
         case _:
-            return _after_failure(error, execution, backoff)
+            problem = Problem(_type_of(error), _message_of(error, redact))
+            return _after_failure(error, problem, execution, backoff)
 
 
-def _after_failure(error: BaseException, execution: Execution, backoff: Backoff) -> Decision:
+def _after_failure(
+    error: BaseException,
+    problem: Problem,
+    execution: Execution,
+    backoff: Backoff,
+) -> Decision:
     """Another attempt while there are any; never for what another attempt cannot change."""
-    problem = Problem(_type_of(error), redact(str(error)))
     wait = backoff.after_attempt(execution.retry_backoff_seconds, execution.attempt)
     if isinstance(error, TargetBusy):
         return Decision(Status.PENDING, error.code, max(1.0, wait), counted=False, problem=problem)
@@ -124,14 +128,15 @@ def _reason_for(error: BaseException) -> str:
     return error.code if isinstance(error, JobuError) else "handler_error"
 
 
+def _message_of(error: BaseException, redact: Redactor) -> str:
+    """Return an exception's message as the row may hold it; user code wrote its ``__str__``."""
+    try:
+        said = str(error)
+    except Exception as broken:  # noqa: BLE001 - user code may raise anything
+        said = f"its message cannot be read: {type(broken).__name__}"
+    return storable(redact(said))[:MAX_MESSAGE_CHARACTERS]
+
+
 def _type_of(error: BaseException) -> str:
     kind = type(error)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-
-
-def redact(message: str) -> str:
-    """Take row values that the server repeats, and passwords, out of a message."""
-    message = _KEY_VALUE.sub(r"Key (\g<columns>) (its value is not shown) \g<said>", message)
-    message = _FAILING_ROW.sub("Failing row is not shown.", message)
-    message = _PASSWORD_FIELD.sub(r"\g<head>***", message)
-    return _PASSWORD.sub(r"\g<head>:***@", message)

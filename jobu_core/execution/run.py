@@ -6,7 +6,6 @@ this process must end at once (rule 10): the caller passes ``exit_process``.
 
 from __future__ import annotations
 
-import json
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from jobu_core.config.secrets import redactor_of
 from jobu_core.crash_points import reach
 from jobu_core.errors import FenceLost
 from jobu_core.execution.claim import claim
@@ -24,6 +24,7 @@ from jobu_core.execution.outcome import Decision, decide
 from jobu_core.handlers.base import StagedHandler
 from jobu_core.models import Fence, Status
 from jobu_core.store import transitions
+from jobu_core.store.documents import refusal
 from jobu_core.store.engine import transaction
 from jobu_core.store.patience import patiently, write_once
 
@@ -185,7 +186,8 @@ class Attempt:
         reach("attempt.work_ended")
         if problem is None:
             problem = _json_problem(result)
-        decision = decide(problem, self.execution, self.runtime.backoff)
+        redact = redactor_of(self.runtime.settings)
+        decision = decide(problem, self.execution, self.runtime.backoff, redact)
         status = self._write(decision, result)
         reach("finish.committed")
         if status is Status.SUCCESS:
@@ -227,8 +229,5 @@ class Attempt:
 
 
 def _json_problem(result: object) -> BaseException | None:
-    try:
-        json.dumps(result, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        return TypeError(f"the handler's result does not fit in JSON: {error}")
-    return None
+    problem = refusal(result)
+    return None if problem is None else TypeError(f"the handler's result {problem}")

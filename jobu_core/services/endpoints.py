@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from jobu_core.config import Stack
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 DAGSTER_SCHEMA: Final = "dagster"
 """Dagster's tables live in this schema of the job store's database, jobu's in public."""
 
+_ENCODE: Final = (
+    "is not a URL of the form scheme://user:password@host:port/name; write special"
+    " characters of the password as %40 for @, %2F for /, %3A for :"
+)
+_PASSWORD: Final = re.compile(r"(?P<head>//[^:@/?#]*):.*@", re.DOTALL)
+_PASSWORD_FIELD: Final = re.compile(r"(?P<head>\b(?:ssl)?password=)[^&\s]*", re.IGNORECASE)
 _COMPOSE_DATABASE: Final = "postgresql://jobu:jobu@localhost:5432/jobu"
 _COMPOSE_BROKER: Final = "redis://localhost:6379/0"
 COMPOSE_MYSQL: Final = Address("localhost", 3306)
@@ -84,12 +91,7 @@ def with_search_path(url: str, schema: str) -> str:
 
 def without_password(url: str) -> str:
     """Return a database's or broker's URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+    return _PASSWORD_FIELD.sub(r"\g<head>***", _PASSWORD.sub(r"\g<head>:***@", url))
 
 
 def _libpq(rendered: str) -> str:
@@ -120,7 +122,7 @@ def _database_url(settings: Settings) -> str:
 def _broker_url(settings: Settings) -> str:
     configured = settings.worker.broker_url.get_secret_value()
     if configured:
-        return configured
+        return _usable_broker(configured)
     if settings.stack is Stack.EMBEDDED:
         return f"redis+socket://{quote(str(layout_of(settings).valkey_socket), safe='/')}"
     if settings.stack is Stack.COMPOSE:
@@ -133,12 +135,33 @@ def _broker_url(settings: Settings) -> str:
 
 def normalized(url: str, setting: str) -> str:
     """Return a PostgreSQL URL without a driver's name; ConfigError names ``setting``."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError(
-            f"{setting} is not a URL of the form postgresql://user@host/name"
-        ) from None
+    parsed = parsed_url(url, setting)
     if parsed.get_backend_name() != "postgresql":
         raise ConfigError(f"{setting} must be PostgreSQL, not {parsed.get_backend_name()!r}")
     return _libpq(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def parsed_url(url: str, setting: str) -> URL:
+    """Return a database's URL in its parts; ConfigError names ``setting``, never a part."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise ConfigError(
+            f"{setting} is not a URL of the form postgresql://user@host/name"
+        ) from None
+    if "@" in (parsed.host or ""):  # half a password would be taken for a host and be shown
+        raise ConfigError(f"{setting}: {_ENCODE}")
+    return parsed
+
+
+def _usable_broker(url: str) -> str:
+    """Return a broker's URL that every client reads alike; half a password is no host."""
+    try:
+        parts = urlsplit(url)
+        beyond = parts.path + parts.query + parts.fragment
+        readable = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ConfigError(f"worker.broker_url: {_ENCODE}") from None
+    if not readable or ("@" in beyond and "socket" not in parts.scheme):
+        raise ConfigError(f"worker.broker_url: {_ENCODE}")
+    return url

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobu_core.config import Settings, load_settings
 from jobu_core.errors import ConfigError
 from jobu_core.handlers.registry import Registry, load_registry
-from jobu_core.services.endpoints import Endpoints, endpoints
+from jobu_core.services.endpoints import Endpoints, endpoints, normalized, parsed_url
 from jobu_core.services.ensure import ensure_kafka, ensure_postgres
 from jobu_core.store.engine import open_engine
 from jobu_core.store.migrate import migrate
@@ -74,5 +74,7 @@ def database_urls(settings: Settings) -> dict[str, str]:
         url = database.url.get_secret_value()
         if not url:
             raise ConfigError(f"databases.{name}.url is empty")
-        urls[name] = url
+        setting = f"databases.{name}.url"
+        postgres = parsed_url(url, setting).get_backend_name() == "postgresql"
+        urls[name] = normalized(url, setting) if postgres else url
     return urls

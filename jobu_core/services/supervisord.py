@@ -147,6 +147,8 @@ def environment_value(environment: Mapping[str, str]) -> str:
     """Quote variables for supervisord; ConfigError names one that cannot be written."""
     pairs = []
     for name, value in sorted(environment.items()):
+        if not _is_writable(value):
+            raise ConfigError(f"environment variable {name} cannot be handed to supervisord")
         for quote in ('"', "'"):
             pair = f"{name}={quote}{value}{quote}"
             if _reads_back(pair, name, value):
@@ -164,9 +166,13 @@ def _reads_back(pair: str, name: str, value: str) -> bool:
         return False
 
 
+def _is_writable(text: str) -> bool:
+    return "\n" not in text and " ;" not in text and " #" not in text
+
+
 def _value(text: object) -> str:
     written = str(text)
-    if "\n" in written or " ;" in written or " #" in written:
+    if not _is_writable(written):
         raise ConfigError(f"supervisord cannot be given {written!r}: move the project's folder")
     return written.replace("%", "%%")
 

@@ -23,9 +23,9 @@ def psycopg_url(url: str) -> sa.URL:
     """
     try:
         parsed = make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         msg = "databases.default.url is not a URL of the form postgresql://user@host/name"
-        raise ConfigError(msg) from error
+        raise ConfigError(msg) from None
     if parsed.get_backend_name() != "postgresql":
         msg = f"the job store must be PostgreSQL, not {parsed.get_backend_name()!r}"
         raise ConfigError(msg)

@@ -20,7 +20,7 @@ from jobu_core.errors import (
     TargetUnavailable,
 )
 from jobu_core.execution.interrupts import Stopped
-from jobu_core.execution.outcome import MAX_RETRY_AFTER_SECONDS, Decision, decide, redact
+from jobu_core.execution.outcome import MAX_RETRY_AFTER_SECONDS, Decision, decide
 from jobu_core.execution.retry import (
     MAX_BACKOFF_SECONDS,
     MAX_LAUNCH_BACKOFF_SECONDS,
@@ -29,6 +29,7 @@ from jobu_core.execution.retry import (
 )
 from jobu_core.handlers.base import Cancel, Retry
 from jobu_core.models import Execution, Status
+from jobu_core.redaction import redact
 from jobu_core.store.transitions import Lease
 
 BACKOFF = Backoff(random.Random(1))  # noqa: S311 - jitter, not a secret

@@ -72,9 +72,9 @@ def open_session(url: str, database: str, application_name: str) -> Iterator[psy
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
             prepare_threshold=None,
         )
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:
         msg = f"databases.{database}.url is not a URL of the form postgresql://user@host/name"
-        raise ConfigError(msg) from error
+        raise ConfigError(msg) from None  # the driver's own message repeats the URL
     except psycopg.Error as error:
         msg = f"database {database!r} is not reachable: {_first_line(error)}"
         raise TargetUnavailable(msg) from error
