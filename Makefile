@@ -7,7 +7,9 @@ STAMP := $(VENV)/installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down dev test test-long lint format lock licences clean
+SEED ?= 1
+
+.PHONY: help demo up down dev test test-long chaos lint format lock licences clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +31,9 @@ test: $(STAMP) ## all tests but the long ones; needs nothing running, leaves not
 
 test-long: $(STAMP) ## every test, the long ones included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+chaos: $(STAMP) ## five minutes of kill -9 at random, then the ledger audited; SEED=n
+	$(BIN)/python -m tests.chaos --seed $(SEED)
 
 lint: $(STAMP) ## every gate: style, types, layers, dependencies, files, lock, licences
 	$(BIN)/ruff check
