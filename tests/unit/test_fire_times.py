@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise, takewhile
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,129 +13,167 @@ from hypothesis import strategies as st
 from jobu_core.dispatcher.cron.fire_times import FireTimes, fire_times, validate, zone_of
 from jobu_core.errors import InvalidCron
 from jobu_core.models import DstPolicy
+from tests.cron_oracle import expected, minutes_of, read_clock, wall_clock
 from tests.cron_strategies import Drawn, expressions, windows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MINUTE = timedelta(minutes=1)
 
 
-def _minutes(start: datetime, stop: datetime) -> Iterator[datetime]:
-    minute = start.replace(second=0, microsecond=0)
-    while minute <= stop:
-        if minute > start:
-            yield minute
-        minute += _MINUTE
+_POLICIES = st.sampled_from(list(DstPolicy))
 
 
-def _fires(drawn: Drawn, zone: ZoneInfo, minute: datetime) -> bool:
-    """Decide one minute of UTC by looking at the wall clock only."""
-    local = minute.astimezone(zone)
-    wall = local.replace(tzinfo=None, fold=0)
-    if drawn.follows_real_time:
-        return drawn.matches(wall)
-    if local.fold == 0 and drawn.matches(wall):
-        return True
-    before = (minute - _MINUTE).astimezone(zone).replace(tzinfo=None, fold=0)
-    jumped_over = _minutes(before, wall - _MINUTE)
-    return any(drawn.matches(missing) for missing in jumped_over)
-
-
-def _oracle(drawn: Drawn, zone: ZoneInfo, start: datetime, stop: datetime) -> list[datetime]:
-    return [minute for minute in _minutes(start, stop) if _fires(drawn, zone, minute)]
-
-
-def _times(drawn: Drawn, zone: ZoneInfo) -> FireTimes:
+def _times(drawn: Drawn, zone: ZoneInfo, policy: DstPolicy) -> FireTimes:
     try:
-        return fire_times(drawn.text, zone.key)
+        return fire_times(drawn.text, zone.key, policy)
     except InvalidCron as error:
         assume("never comes" not in str(error))
         raise
 
 
-def _between(times: FireTimes, start: datetime, stop: datetime) -> list[datetime]:
-    return list(takewhile(lambda at: at <= stop, times.after(start)))
-
-
-@settings(deadline=None, max_examples=120)
-@given(expressions(), windows())
+@settings(deadline=None, max_examples=250)
+@given(expressions(), windows(), _POLICIES)
 def test_fire_times_are_those_of_the_wall_clock(
     drawn: Drawn,
     window: tuple[ZoneInfo, datetime, datetime],
+    policy: DstPolicy,
 ) -> None:
-    """Any expression, any zone: equal to deciding every minute by its wall clock."""
+    """Any expression, zone, policy: equal to deciding every minute by its wall clock."""
     zone, start, stop = window
-    assert _between(_times(drawn, zone), start, stop) == _oracle(drawn, zone, start, stop)
+    clock = wall_clock(read_clock(zone, start, stop))
+    fired = _times(drawn, zone, policy).within(start, stop)
+    assert minutes_of(fired) == expected(drawn, clock, policy, start, stop)
+
+
+@settings(deadline=None, max_examples=120)
+@given(expressions(), windows(), _POLICIES)
+def test_looking_back_gives_the_same_times(
+    drawn: Drawn,
+    window: tuple[ZoneInfo, datetime, datetime],
+    policy: DstPolicy,
+) -> None:
+    """before() is after() read from the other end."""
+    zone, start, stop = window
+    times = _times(drawn, zone, policy)
+    ahead = [at for at in times.within(start, stop) if at < stop]
+    assert list(takewhile(lambda at: at > start, times.before(stop)))[::-1] == ahead
+
+
+@settings(deadline=None, max_examples=80)
+@given(expressions(), windows(days=40), _POLICIES)
+def test_counting_agrees_with_enumerating(
+    drawn: Drawn,
+    window: tuple[ZoneInfo, datetime, datetime],
+    policy: DstPolicy,
+) -> None:
+    """count() is the number of times, clock changes included."""
+    zone, start, stop = window
+    times = _times(drawn, zone, policy)
+    assert times.count(start, stop) == len(times.within(start, stop))
+
+
+@settings(deadline=None, max_examples=80)
+@given(expressions(), windows(), _POLICIES, st.integers(1, 72 * 60))
+def test_times_do_not_depend_on_where_a_tick_cuts(
+    drawn: Drawn,
+    window: tuple[ZoneInfo, datetime, datetime],
+    policy: DstPolicy,
+    cut_minutes: int,
+) -> None:
+    """Two ticks side by side see each time exactly once, and each left-out one."""
+    zone, start, stop = window
+    times = _times(drawn, zone, policy)
+    cut = start + timedelta(minutes=cut_minutes)
+    for seen in (times.within, times.left_out):
+        assert seen(start, cut) + seen(cut, stop) == seen(start, stop)
 
 
 @settings(deadline=None, max_examples=120)
 @given(expressions(), windows())
-def test_looking_back_gives_the_same_times(
+def test_policies_differ_only_where_clocks_change(
     drawn: Drawn,
     window: tuple[ZoneInfo, datetime, datetime],
 ) -> None:
-    """before() is after() read from the other end."""
+    """What skip leaves out is what standard has more; both has more than standard in folds only."""
     zone, start, stop = window
-    times = _times(drawn, zone)
-    expected = [at for at in _between(times, start, stop) if at < stop]
-    assert list(takewhile(lambda at: at > start, times.before(stop)))[::-1] == expected
-
-
-@settings(deadline=None, max_examples=80)
-@given(expressions(), windows(days=40))
-def test_counting_agrees_with_enumerating(
-    drawn: Drawn,
-    window: tuple[ZoneInfo, datetime, datetime],
-) -> None:
-    """count() is the number of times, clock changes included."""
-    zone, start, stop = window
-    times = _times(drawn, zone)
-    assert times.count(start, stop) == len(_between(times, start, stop))
-
-
-@settings(deadline=None, max_examples=80)
-@given(expressions(), windows(), st.integers(1, 72 * 60))
-def test_times_do_not_depend_on_where_a_tick_cuts(
-    drawn: Drawn,
-    window: tuple[ZoneInfo, datetime, datetime],
-    cut_minutes: int,
-) -> None:
-    """Two ticks side by side see each time exactly once."""
-    zone, start, stop = window
-    times = _times(drawn, zone)
-    cut = start + timedelta(minutes=cut_minutes)
-    together = _between(times, start, cut) + _between(times, cut, stop)
-    assert together == _between(times, start, stop)
+    by_policy = {policy: _times(drawn, zone, policy) for policy in DstPolicy}
+    standard, skip, both = (set(times.within(start, stop)) for times in by_policy.values())
+    assert skip <= standard <= both
+    assert by_policy[DstPolicy.SKIP].left_out(start, stop) == sorted(standard - skip)
+    assert all(at.astimezone(zone).fold == 1 for at in both - standard)
+    for policy in (DstPolicy.STANDARD, DstPolicy.BOTH):
+        assert by_policy[policy].left_out(start, stop) == []
 
 
 def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _first(expression: str, zone: str, start: str, count: int) -> list[str]:
-    fires = fire_times(expression, zone).after(_utc(start))
+def _first(
+    expression: str,
+    zone: str,
+    start: str,
+    count: int,
+    policy: DstPolicy = DstPolicy.STANDARD,
+) -> list[str]:
+    fires = fire_times(expression, zone, policy).after(_utc(start))
     return [at.strftime("%m-%d %H:%M") for at in islice(fires, count)]
 
 
 def test_fixed_time_in_a_gap_is_shifted_to_its_end() -> None:
     """02:30 on the day Berlin skips it runs at 03:00 CEST, once."""
-    expected = ["03-28 01:30", "03-29 01:00", "03-30 00:30"]
-    assert _first("30 2 * * *", "Europe/Berlin", "2026-03-28", 3) == expected
+    wanted = ["03-28 01:30", "03-29 01:00", "03-30 00:30"]
+    assert _first("30 2 * * *", "Europe/Berlin", "2026-03-28", 3) == wanted
 
 
 def test_several_fixed_times_in_one_gap_run_once() -> None:
     """02:15, 02:45 and 03:00 all fall on the end of the gap: one occurrence."""
-    expected = ["03-29 01:00", "03-30 00:15"]
+    wanted = ["03-29 01:00", "03-30 00:15"]
     start = "2026-03-28T12:00"
-    assert _first("15,45 2 * * *", "Europe/Berlin", start, 2) == expected
+    assert _first("15,45 2 * * *", "Europe/Berlin", start, 2) == wanted
     assert _first("0 2,3 * * *", "Europe/Berlin", start, 2) == ["03-29 01:00", "03-30 00:00"]
 
 
 def test_fixed_time_in_a_fold_runs_in_its_first_pass_only() -> None:
     """02:30 on the day Berlin has it twice runs in summer time."""
-    expected = ["10-25 00:30", "10-26 01:30"]
-    assert _first("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", 2) == expected
+    wanted = ["10-25 00:30", "10-26 01:30"]
+    assert _first("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", 2) == wanted
+
+
+def test_skip_leaves_out_the_night_without_that_time() -> None:
+    """02:30 on the day Berlin skips it does not run; in a fold it runs once, as ever."""
+    start = "2026-03-28T12:00"
+    assert _first("30 2 * * *", "Europe/Berlin", start, 1, DstPolicy.SKIP) == ["03-30 00:30"]
+    assert _first("0 2,3 * * *", "Europe/Berlin", start, 1, DstPolicy.SKIP) == ["03-29 01:00"]
+    wanted = ["10-25 00:30", "10-26 01:30"]
+    start = "2026-10-24T12:00"
+    assert _first("30 2 * * *", "Europe/Berlin", start, 2, DstPolicy.SKIP) == wanted
+
+
+def test_a_time_that_comes_at_the_end_of_the_gap_anyway_is_not_left_out() -> None:
+    """Of 02:00 and 03:00 the second runs at that instant: there is nothing to tell."""
+    start, stop = _utc("2026-03-28"), _utc("2026-03-30")
+    both_hours = fire_times("0 2,3 * * *", "Europe/Berlin", DstPolicy.SKIP)
+    assert both_hours.left_out(start, stop) == []
+    alone = fire_times("15,45 2 * * *", "Europe/Berlin", DstPolicy.SKIP)
+    assert alone.left_out(start, stop) == [_utc("2026-03-29T01:00")]
+
+
+def test_both_fires_in_each_pass_of_a_fold() -> None:
+    """02:30 on the day Berlin has it twice runs twice; a gap is as under standard."""
+    wanted = ["10-25 00:30", "10-25 01:30", "10-26 01:30"]
+    start = "2026-10-24T12:00"
+    assert _first("30 2 * * *", "Europe/Berlin", start, 3, DstPolicy.BOTH) == wanted
+    start = "2026-03-28T12:00"
+    assert _first("30 2 * * *", "Europe/Berlin", start, 1, DstPolicy.BOTH) == ["03-29 01:00"]
+
+
+@pytest.mark.parametrize("policy", list(DstPolicy))
+def test_no_policy_changes_an_interval_expression(policy: DstPolicy) -> None:
+    """It follows real time: none in a gap, all through a fold."""
+    spring, autumn = "2026-03-28T12:00", "2026-10-24T12:00"
+    assert _first("*/30 2 * * *", "Europe/Berlin", spring, 1, policy) == ["03-30 00:00"]
+    wanted = ["10-25 00:00", "10-25 00:30", "10-25 01:00", "10-25 01:30"]
+    assert _first("*/30 2 * * *", "Europe/Berlin", autumn, 4, policy) == wanted
 
 
 def test_interval_expressions_follow_real_time_through_a_fold() -> None:
