@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,13 +18,13 @@ from jobu_core.execution.committed import committed_result
 from jobu_core.models import LaunchBatch, ParamSource
 from jobu_core.runs import RunState
 from tests.crash.audit import unsettled
-from tests.crash.site import FIRST_WORKER, Site, carry_out
+from tests.crash.site import FIRST_WORKER, Site, carry_out, deaf
 from tests.fix_store_time import StoreTime
 from tests.launch_support import Jobs
-from tests.load_bench import Bench, items
+from tests.load_bench import Bench, items, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from jobu_core.execution.runtime import ExecutionRuntime
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 SECOND_WORKER = "second:1"
 _STEP_SECONDS = 5.0
 _MOST_STEPS = 200
-LOAD = {"input_path": "/data/rows.parquet", "target_table": "items"}
+LOAD: Mapping[str, object] = {"input_path": "/data/rows.parquet", "target_table": "items"}
 
 
 class Aftermath:
@@ -45,6 +47,7 @@ class Aftermath:
         self.target = Bench(site.url, site.root)
         self.now = now
         self.clock = ManualClock()
+        self._children = ExitStack()
         self.reconciler = Reconciler(
             runtime.engine,
             runtime.registry,
@@ -71,6 +74,29 @@ class Aftermath:
             self.jobs.change(row_id, lease_token=token)
         self.site.runs.add(token, RunState.STARTED, str(token))
         return LaunchBatch(token, handler, tuple(ids), ParamSource.EVENT)
+
+    def running(self, batch: LaunchBatch, **columns: Any) -> dict[str, int]:  # noqa: ANN401 - any column
+        """Let a child begin the first row of a launch; return its pid by run id.
+
+        ``columns`` are written to that row afterwards.
+        """
+        run_id = str(batch.token)
+        self.jobs.stamp(batch, run_id=run_id, worker_id=FIRST_WORKER)
+        assert self.jobs.start(batch, run_id=run_id, worker_id=FIRST_WORKER) is not None
+        if columns:
+            self.jobs.change(batch.execution_ids[0], **columns)
+        ready = self.site.root / f"ready-{run_id}"
+        child = multiprocessing.get_context("forkserver").Process(target=deaf, args=(ready,))
+        child.start()
+        self._children.callback(child.join)
+        self._children.callback(child.kill)
+        wait_until(ready.exists)
+        assert child.pid is not None
+        return {run_id: child.pid}
+
+    def lose_children(self) -> None:
+        """Let the worker's children die, as they do with their main process."""
+        self._children.close()
 
     def load_target(self) -> None:
         """Lay ten rows out as a file, and make the empty table that they go to."""
@@ -124,4 +150,6 @@ def aftermath(database_url: str, tmp_path: Path) -> Iterator[Aftermath]:
     with site.opened() as runtime:
         now = StoreTime(datetime.now(UTC))
         sa.event.listen(runtime.engine, "begin", now.apply)
-        yield Aftermath(site, runtime, now)
+        system = Aftermath(site, runtime, now)
+        yield system
+        system.lose_children()

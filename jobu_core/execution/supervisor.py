@@ -100,10 +100,11 @@ class Supervisor:
         # A task that began between the two reads is in the second look only.
         pids |= {task.run_id: task.pid for task in self.tasks()}
         self._beat(rows, pids)
+        now = self.clock.monotonic()  # one reading for all rows: a run may carry several
         for row in rows:
             pid = pids.get(row.run_id)
             if pid is None:
-                self._settle_if_gone(row)
+                self._settle_if_gone(row, now)
             elif row.status is Status.RUNNING:
                 self._gone.pop(row.run_id, None)
                 self._watch(row, pid)
@@ -187,12 +188,17 @@ class Supervisor:
             self._end(row, pid, self._write_timeout, canceled=False, why="Its deadline passed.")
 
     def _cancel(self, row: HeldRow, pid: int) -> None:
-        """First a hint and a grace, then the write, then the kill (rule 13)."""
+        """First a hint and a grace, then the write, then the kill (rule 13).
+
+        A run that carries more rows than this one goes on with them after the hint,
+        and is not to be seen as canceling: its waiting rows would be canceled with it.
+        """
         key = (row.id, row.attempt)
         now = self.clock.monotonic()
         if key not in self._signalled:
-            self.runs.report_canceling(row.run_id, row.cancel_reason or "cancel requested")
-            reach("supervisor.run_canceling")
+            if not row.siblings_wait:
+                self.runs.report_canceling(row.run_id, row.cancel_reason or "cancel requested")
+                reach("supervisor.run_canceling")
             if ActiveTask(row.run_id, pid) in self.tasks():  # not the child's next run
                 self._kill(pid, signal.SIGINT)
             reach("supervisor.child_hinted")
@@ -269,9 +275,8 @@ class Supervisor:
             reach("supervisor.attempt_settled")
             supervision.return_unstarted(connection, [row.token], reason="sibling_ended")
 
-    def _settle_if_gone(self, row: HeldRow) -> None:
-        """Write off a row whose run no child has, when seen so twice (a task may be ending)."""
-        now = self.clock.monotonic()
+    def _settle_if_gone(self, row: HeldRow, now: float) -> None:
+        """Write off a row whose run no child has, when two looks saw so (a task may be ending)."""
         first = self._gone.setdefault(row.run_id, now)
         if now <= first:
             return

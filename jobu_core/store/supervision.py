@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _HELD: Final[LiteralString] = """
-SELECT id, status, lease_token, attempt, max_attempts, retry_backoff_seconds, run_id,
-       cancel_requested_at IS NOT NULL AS cancel_requested, cancel_reason,
-       coalesce(deadline_at <= jobu_now(), false) AS deadline_passed
-  FROM job_executions
- WHERE worker_id = :worker_id AND status IN ('QUEUED', 'RUNNING')
- ORDER BY id
+SELECT e.id, e.status, e.lease_token, e.attempt, e.max_attempts, e.retry_backoff_seconds, e.run_id,
+       e.cancel_requested_at IS NOT NULL AS cancel_requested, e.cancel_reason,
+       coalesce(e.deadline_at <= jobu_now(), false) AS deadline_passed,
+       EXISTS (SELECT FROM job_executions o
+                WHERE o.lease_token = e.lease_token AND o.status = 'QUEUED' AND o.id <> e.id)
+         AS siblings_wait
+  FROM job_executions e
+ WHERE e.worker_id = :worker_id AND e.status IN ('QUEUED', 'RUNNING')
+ ORDER BY e.id
 """
 
 _RETURN_UNSTARTED: Final[LiteralString] = """
@@ -61,6 +64,8 @@ class HeldRow:
     cancel_requested: bool
     cancel_reason: str | None
     deadline_passed: bool
+    siblings_wait: bool
+    """Its launch carries rows that have not begun."""
 
     @property
     def fence(self) -> Fence:
@@ -83,6 +88,7 @@ def held_rows(connection: sa.Connection, worker_id: str) -> list[HeldRow]:
             cancel_requested=row.cancel_requested,
             cancel_reason=row.cancel_reason,
             deadline_passed=row.deadline_passed,
+            siblings_wait=row.siblings_wait,
         )
         for row in rows
     ]

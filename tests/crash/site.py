@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from jobu_core.config import DatasetSettings, HandlersSettings, Settings, WorkerSettings
+from jobu_core.execution.batch import run_batch
 from jobu_core.execution.claim import stamp_launch
+from jobu_core.execution.committed import committed_result
 from jobu_core.execution.run import Attempt, Outcome
 from jobu_core.execution.runtime import ExecutionRuntime
+from jobu_core.execution.supervisor import ActiveTask, Supervisor, WorkerIdentity
 from jobu_core.handlers.base import StagedHandler
 from jobu_core.handlers.registry import load_registry
 from jobu_core.pipeline.paths import Paths
@@ -23,8 +29,9 @@ from tests.crash.kept_runs import KeptRuns
 from tests.handler_bench import SAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from uuid import UUID
 
     from jobu_core.models import LaunchBatch
 
@@ -87,6 +94,40 @@ def execute(site: Site, batch: LaunchBatch, worker_id: str = FIRST_WORKER) -> No
         carry_out(runtime, batch, run_id=str(batch.token), worker_id=worker_id)
 
 
+def supervise(site: Site, held: Mapping[str, int]) -> None:
+    """Be the main process of a worker whose children (pid by run id) execute these runs."""
+    with site.opened() as runtime:
+        supervisor, pause = _supervisor(site, runtime, held), Event()
+        while not pause.wait(0.01):
+            supervisor.step()
+
+
+def shut_down(site: Site, held: Mapping[str, int]) -> None:
+    """Be a worker's main process that was told to end."""
+    with site.opened() as runtime:
+        supervisor = _supervisor(site, runtime, held)
+        supervisor.step()
+        supervisor.hand_back()
+
+
+def deaf(ready: Path) -> None:
+    """Be a worker's child that answers to nothing but SIGKILL."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ready.touch()
+    Event().wait(600)
+
+
+def _supervisor(site: Site, runtime: ExecutionRuntime, held: Mapping[str, int]) -> Supervisor:
+    return Supervisor(
+        runtime.engine,
+        runtime.settings.worker,
+        WorkerIdentity(FIRST_WORKER, "first", os.getpid(), 2, runtime.registry.code_version),
+        lambda: [ActiveTask(run_id, pid) for run_id, pid in held.items()],
+        site.runs,
+        committed=partial(committed_result, runtime),
+    )
+
+
 def carry_out(
     runtime: ExecutionRuntime,
     batch: LaunchBatch,
@@ -96,25 +137,28 @@ def carry_out(
 ) -> RunState:
     """Stamp, claim and run every row of a launch; return how its run ends."""
     stamp_launch(runtime.engine, batch.token, run_id=run_id, worker_id=worker_id)
-    state = RunState.SUCCESS
-    for execution_id in batch.execution_ids:
-        attempt = Attempt.begin(
+    sink = MemorySink()
+
+    def begin(execution_id: int, token: UUID) -> Attempt | None:
+        return Attempt.begin(
             runtime,
             execution_id,
-            batch.token,
+            token,
             run_id=run_id,
             worker_id=worker_id,
             exit_process=os._exit,
         )
-        if attempt is not None and not _run(attempt).ok:
-            state = RunState.FAILURE
-    return state
+
+    rows = [(execution_id, batch.token) for execution_id in batch.execution_ids]
+    handler = runtime.registry.get(batch.handler)
+    if isinstance(handler, StagedHandler):
+        outcomes = [_run_stages(begin(*row), handler, sink) for row in rows]
+    else:
+        outcomes = run_batch(runtime, rows, begin, sink)
+    return RunState.SUCCESS if all(outcome.ok for outcome in outcomes) else RunState.FAILURE
 
 
-def _run(attempt: Attempt) -> Outcome:
-    handler = attempt.runtime.registry.get(attempt.execution.handler_name)
-    sink = MemorySink()
-    if not isinstance(handler, StagedHandler):
-        return attempt.run(sink)
-    outcomes = (attempt.run_stage(stage, sink) for stage in handler.stages)
-    return next(outcome for outcome in outcomes if outcome is not None)
+def _run_stages(attempt: Attempt | None, handler: StagedHandler, sink: MemorySink) -> Outcome:
+    assert attempt is not None
+    told = (attempt.run_stage(stage, sink) for stage in handler.stages)
+    return next(outcome for outcome in told if outcome is not None)

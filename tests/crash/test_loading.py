@@ -15,12 +15,16 @@ from tests.crash.site import execute
 from tests.fix_aftermath import LOAD
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.fix_aftermath import Aftermath
 
-APPEND = LOAD
-DELETE = LOAD | {"mode": "replace", "replace_strategy": "delete"}
-SWAP = LOAD | {"mode": "replace", "replace_strategy": "swap"}
-CREATE = LOAD | {"target_table": "made", "create": True}
+WAYS: Mapping[str, Mapping[str, object]] = {
+    "append": {},
+    "delete": {"mode": "replace", "replace_strategy": "delete"},
+    "swap": {"mode": "replace", "replace_strategy": "swap"},
+    "create": {"target_table": "made", "create": True},
+}
 
 _OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
 _TABLES: LiteralString = """
@@ -40,8 +44,7 @@ class LoadCase(Case):
     @property
     def params(self) -> dict[str, object]:
         """The params of db_loader."""
-        ways = {"append": APPEND, "delete": DELETE, "swap": SWAP, "create": CREATE}
-        return dict(ways[self.how])
+        return {**LOAD, **WAYS[self.how]}
 
 
 LOADS = (

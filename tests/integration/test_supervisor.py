@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from jobu_core.clock import SystemClock
 from jobu_core.config import WorkerSettings
 from jobu_core.errors import StoreUnavailable
 from jobu_core.execution.cancel import cancel_execution
@@ -237,6 +238,36 @@ def test_unstarted_siblings_of_a_killed_child_return_uncounted(host: Host) -> No
     after = host.jobs.row(sibling)
     assert (after.status, after.launch_count, after.attempt) == (Status.PENDING, 2, 0)
     assert after.lease_token is None
+
+
+def test_a_run_with_waiting_rows_is_not_seen_as_canceling(host: Host) -> None:
+    """Or the reconciler would cancel them with the one that was meant (rule 13)."""
+    row, child = host.executing()
+    sibling = host.jobs.add()
+    host.jobs.change(sibling, status="QUEUED", lease_token=row.lease_token)
+    cancel_execution(host.jobs.engine, row.id, who="t", reason="r")
+    host.supervisor.step()
+    assert host.kills == [(child.pid, signal.SIGINT)]
+    assert host.run_state(row) is RunState.STARTED
+    host.wait(2)
+    host.supervisor.step()
+    assert killed(child)
+    assert host.jobs.row(row.id).status is Status.CANCELED
+    assert host.jobs.row(sibling).status is Status.PENDING
+    assert host.run_state(row) is RunState.CANCELED
+
+
+def test_one_look_at_two_rows_of_a_run_is_one_look(host: Host) -> None:
+    """Also on a clock that moves meanwhile: the run may be ending, so nothing is lost yet."""
+    host.supervisor.clock = SystemClock()
+    row = host.jobs.running(run_id="gone")
+    sibling = host.jobs.add()
+    same = {"lease_token": row.lease_token, "run_id": "gone", "worker_id": WORKER}
+    host.jobs.change(sibling, status="QUEUED", **same)
+    host.supervisor.step()
+    assert host.jobs.row(sibling).status is Status.QUEUED
+    host.supervisor.step()
+    assert host.jobs.row(sibling).status is Status.PENDING
 
 
 def test_what_dagster_could_not_be_told_is_told_later(host: Host) -> None:
