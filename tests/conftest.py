@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fix_project",
     "tests.fix_proxy",
     "tests.fix_runs",
+    "tests.fix_simulation",
     "tests.fix_stack",
     "tests.fix_store_time",
     "tests.fix_aftermath",
@@ -19,4 +20,5 @@ pytest_plugins = [
     "tests.fix_worker",
     "tests.fix_world",
     "tests.fix_dispatching",  # last: it uses others as plain modules
+    "tests.fix_containers",  # likewise
 ]
