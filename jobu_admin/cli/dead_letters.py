@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +12,8 @@ import typer
 from jobu_admin.cli.output import JsonFlag, print_json, print_record, print_rows
 from jobu_admin.cli.session import open_store, operator
 from jobu_core.dispatcher.queue import dead_letters
+from jobu_core.dispatcher.queue.adapter.reader import make_dead_letter_reader
+from jobu_core.dispatcher.queue.redrive_many import Redriver
 from jobu_core.models import DeadLetterStatus  # noqa: TC001 - typer reads annotations
 from jobu_core.store.dead_letters import find_dead_letter, get_dead_letter, list_dead_letters
 from jobu_core.store.engine import transaction
@@ -23,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Dead letters: messages that were refused, kept whole."
 )
 
+_OUTCOME: Final = ("place", "letter_id", "outcome", "execution_id", "detail")
 _COLUMNS: Final = ("id", "status", "stage", "code", "place", "message", "created_at")
 
 Reference = Annotated[
@@ -66,15 +70,57 @@ def show(reference: Reference, *, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def redrive(
-    reference: Reference,
+    reference: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="One dead letter; none: see the options."),
+    ] = None,
     *,
     payload: Annotated[
         Path | None,
         typer.Option("--payload", help="File with the corrected message; the original is kept."),
     ] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", help="All open ones with this code.")
+    ] = None,
+    from_topic: Annotated[
+        bool,
+        typer.Option("--from-topic", help="The copies in queue_dispatcher.dead_letter_topic."),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="At most so many of the table.")
+    ] = 10_000,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an execution of it, as sent or corrected; the same twice makes one."""
+    """Make executions of dead letters; repeating it makes none twice.
+
+    One by its ID, as sent or corrected; all open ones with --code; or, with
+    --from-topic, the copies in the dead letter topic (those with --code).
+    """
+    if reference is not None:
+        if code is not None or from_topic:
+            raise typer.BadParameter("give an ID, or --code and --from-topic, not both")
+        _redrive_one(reference, payload, as_json=as_json)
+        return
+    if payload is not None:
+        raise typer.BadParameter("--payload corrects one dead letter: give its ID")
+    if code is None and not from_topic:
+        raise typer.BadParameter("give an ID, --code or --from-topic")
+    with open_store(kafka=from_topic) as runtime:
+        redriver = Redriver(runtime.engine, runtime.registry, runtime.settings, operator())
+        if from_topic:
+            with make_dead_letter_reader(
+                runtime.settings, runtime.endpoints.kafka_bootstrap
+            ) as adapter:
+                found = list(redriver.redrive_copies(adapter, code=code))
+        else:
+            found = list(redriver.redrive_open(code=code, limit=limit))
+    rows = [asdict(each) for each in found]
+    print_rows(rows, _OUTCOME, as_json=as_json, empty="nothing to redrive")
+    if any(each.outcome == "refused" for each in found):
+        raise typer.Exit(1)
+
+
+def _redrive_one(reference: str, payload: Path | None, *, as_json: bool) -> None:
     edited = payload.read_bytes() if payload is not None else None
     with open_store() as runtime:
         execution_id = dead_letters.redrive(
@@ -142,6 +188,9 @@ def _record(letter: DeadLetter) -> dict[str, Any]:
         "execution_id": letter.execution_id,
         "redrive_count": letter.redrive_count,
         "edited_payload": _text(letter.edited_payload),
+        "mirror_topic": letter.mirror_topic,
+        "mirrored_at": letter.mirrored_at,
+        "mirror_error": letter.mirror_error,
         "created_at": letter.created_at,
     }
 

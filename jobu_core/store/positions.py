@@ -21,6 +21,8 @@ from jobu_core.store.schema import offset_gaps
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from jobu_core.models import Coordinates
+
 _COLUMNS: Final = (
     rows.c.group_id,
     rows.c.topic,
@@ -67,6 +69,18 @@ def lock_positions(
     newest = connection.scalar(select(_newest(group_id, topic)))
     if newest != generation or len(found) != len(set(partitions)):
         raise PositionMoved(f"{topic}: generation {generation} is no longer the one being read")
+    return found
+
+
+def read_next_offset(connection: sa.Connection, group_id: str, at: Coordinates) -> int | None:
+    """Return where the partition of ``at`` stands in that generation; None if never read."""
+    found: int | None = connection.scalar(
+        select(rows.c.next_offset).where(
+            *_of(group_id, at.topic),
+            rows.c.generation == at.generation,
+            rows.c.partition == at.partition,
+        ),
+    )
     return found
 
 

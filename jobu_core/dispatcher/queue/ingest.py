@@ -170,7 +170,7 @@ class Ingest:
                     self._drain(tally, deadline)
         except PositionMoved as moved:
             tally.messages.append(f"{moved}; the positions will be read again")
-        tally.messages += self._mirror.send_due(deadline)
+        tally.messages += self._mirror.send_due()
         if tally.consumed:
             log.info(
                 "ingested",

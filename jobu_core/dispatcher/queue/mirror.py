@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from jobu_core.crash_points import reach
-from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
+from jobu_core.dispatcher.queue.copies import copy_of
 from jobu_core.errors import InvalidInput, Outage
 from jobu_core.store.engine import transaction
 from jobu_core.store.mirroring import Owed, note_refusal, take_owed
@@ -29,18 +29,17 @@ if TYPE_CHECKING:
     from jobu_core.clock import Clock
     from jobu_core.config import Settings
     from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter
-    from jobu_core.models import DeadLetter
 
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 25
 """Copies per transaction; each may hold a megabyte."""
 
+TURN_SECONDS: Final = 2.0
+"""How long one tick sends; a larger debt is paid over several."""
+
 RETRY_SECONDS: Final = 30.0
 """Pause after a failure: ingest must not wait for a topic that is not there."""
-
-HEADER: Final = "jobu-"
-"""Begins the name of each header that a copy has beyond the original's."""
 
 
 class Mirror:
@@ -60,14 +59,14 @@ class Mirror:
         self._clock = clock
         self._not_before = 0.0
 
-    def send_due(self, deadline: float) -> list[str]:
+    def send_due(self) -> list[str]:
         """Send until nothing is owed or time is up; return what to say about it.
 
         An outage is said and tried again later: the letters are in the table.
         """
         if self._topic is None or self._clock.monotonic() < self._not_before:
             return []
-        sent = 0
+        sent, deadline = 0, self._clock.monotonic() + TURN_SECONDS
         try:
             while (count := self._send_batch()) > 0:
                 sent += count
@@ -108,26 +107,3 @@ class Mirror:
         for each in owed:
             refused |= self._publish(topic, [each])
         return refused
-
-
-def copy_of(letter: DeadLetter) -> OutgoingMessage:
-    """Return the original key, value, headers and time; the context comes in added headers."""
-    at = letter.coordinates
-    context: dict[str, object] = {
-        "dead-letter": letter.id,
-        "stage": letter.stage.value,
-        "code": letter.code,
-        "message": letter.message,
-        "group": letter.group_id,
-        "topic": at.topic,
-        "generation": at.generation,
-        "partition": at.partition,
-        "offset": at.offset,
-    }
-    added = tuple((HEADER + name, str(value).encode()) for name, value in context.items())
-    return OutgoingMessage(
-        value=letter.value,
-        key=letter.key,
-        headers=letter.headers + added,
-        timestamp=letter.message_time,
-    )
