@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +17,7 @@ from jobu_core.execution.committed import committed_result
 from jobu_core.models import LaunchBatch, ParamSource
 from jobu_core.runs import RunState
 from tests.crash.audit import unsettled
+from tests.crash.children import start
 from tests.crash.site import FIRST_WORKER, Site, carry_out, deaf
 from tests.fix_store_time import StoreTime
 from tests.launch_support import Jobs
@@ -86,8 +86,7 @@ class Aftermath:
         if columns:
             self.jobs.change(batch.execution_ids[0], **columns)
         ready = self.site.root / f"ready-{run_id}"
-        child = multiprocessing.get_context("forkserver").Process(target=deaf, args=(ready,))
-        child.start()
+        child = start(deaf, ready)
         self._children.callback(child.join)
         self._children.callback(child.kill)
         wait_until(ready.exists)

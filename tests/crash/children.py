@@ -11,6 +11,8 @@ from tests.crash.killing import KILLED, die_at
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext
+    from multiprocessing.process import BaseProcess
 
     from tests.crash.cases import Case
 
@@ -22,8 +24,7 @@ def die(case: Case, action: Callable[..., object], *arguments: object) -> None:
 
     Fails when the point was not reached. ``action`` and ``arguments`` are pickled.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.dispatching", "tests.crash.site"])  # imported once
+    context = _server()
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_live, args=(theirs, case.point, case.visit, action, arguments))
     child.start()
@@ -35,6 +36,20 @@ def die(case: Case, action: Callable[..., object], *arguments: object) -> None:
         child.join()
         said = "it neither ended nor died"
     assert child.exitcode == KILLED, f"{case.point} was not reached: {said}"
+
+
+def start(action: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Do ``action`` in a process of its own that no crash point ends; the caller ends it."""
+    child = _server().Process(target=action, args=arguments)
+    child.start()
+    return child
+
+
+def _server() -> ForkServerContext:
+    """Return the server that processes are forked from; what they need it imports once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.dispatching", "tests.crash.site"])
+    return context
 
 
 def _live(
