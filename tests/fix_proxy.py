@@ -89,6 +89,7 @@ class Proxy:
         self._flows.set()
         self._refuses = False
         self._armed: tuple[int, Cut] | None = None
+        self._needle: bytes | None = None
         self.turns = 0
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -106,10 +107,15 @@ class Proxy:
             self.turns = 0
             self._armed = (turn, how)
 
+    def arm_at(self, text: bytes, how: Cut) -> None:
+        """Cut one connection at the next message of a client that holds ``text``."""
+        with self._lock:
+            self._needle, self._armed = text, (-1, how)
+
     def disarm(self) -> bool:
         """Let everything pass again; returns whether the cut has happened."""
         with self._lock:
-            fired, self._armed = self._armed is None, None
+            fired, self._armed, self._needle = self._armed is None, None, None
             return fired
 
     def cut(self) -> None:
@@ -194,14 +200,19 @@ class Proxy:
         """Forward one turn, or cut; says whether the connection goes on."""
         with self._lock:
             number, self.turns = self.turns, self.turns + 1
-            how = self._armed[1] if self._armed and self._armed[0] == number else None
+            how = self._armed[1] if self._armed and self._is_meant(number, turn) else None
             if how is not None:
-                self._armed = None
+                self._armed = self._needle = None
             link.is_muted = how is Cut.AFTER
         if how is Cut.BEFORE:
             return False
         link.server.sendall(turn[: len(turn) // 2] if how is Cut.TORN else turn)
         return how is not Cut.TORN
+
+    def _is_meant(self, number: int, turn: bytes) -> bool:
+        if self._needle is not None:
+            return self._needle in turn
+        return self._armed is not None and self._armed[0] == number
 
     def _answer(self, link: _Link) -> None:
         """Carry the server's answers, unless this one is to be lost."""

@@ -27,6 +27,7 @@ from jobu_core.store.engine import transaction
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy import Connection, Engine
 
@@ -66,6 +67,8 @@ class Reconciler:
     _seen: dict[int, tuple[datetime | None, float]] = field(default_factory=dict)
     _looked_at: float = float("-inf")
     _unknown: dict[str, float] = field(default_factory=dict)
+    _retiring: dict[int, tuple[UUID, RunView, str]] = field(default_factory=dict)
+    """Row → its token, and its run that ends if the write of the row took effect."""
 
     def tick(self) -> ReconcileTick:
         """Look once at every launched row and act; raises Outage when it cannot see.
@@ -86,6 +89,7 @@ class Reconciler:
                 connection,
                 lease_seconds=self.settings.worker.lease_seconds,
             )
+        self._retire_what_was_left(rows)
         views = self._views(rows)
         reach("reconcile.rows_read")
         for row, stale in self._with_staleness(rows):
@@ -138,6 +142,8 @@ class Reconciler:
         except TargetUnavailable as outage:
             _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
             return False
+        if verdict.retire_run and run is not None:
+            self._retiring[row.id] = (row.token, run, f"jobu: {verdict.why}")
         with transaction(self.engine) as connection:
             if found is not None:
                 written = reconciliation.end_row(
@@ -150,6 +156,7 @@ class Reconciler:
             else:
                 written = self._write(connection, row, verdict)
             if not written:
+                self._retiring.pop(row.id, None)
                 return False
             reach("reconcile.row_written")
         reach("reconcile.row_committed")
@@ -159,10 +166,19 @@ class Reconciler:
             action=verdict.action.value,
             why=verdict.why,
         )
-        if verdict.retire_run and run is not None:
-            self._retire(run, f"jobu: {verdict.why}")
+        if row.id in self._retiring:
+            self._retire(row.id)
             reach("reconcile.run_retired")
         return True
+
+    def _retire_what_was_left(self, rows: Sequence[LaunchedRow]) -> None:
+        """End runs whose rows were settled by a write that got no answer."""
+        unsettled = {(row.id, row.token) for row in rows}
+        for row_id, (token, _, _) in list(self._retiring.items()):
+            if (row_id, token) in unsettled:
+                del self._retiring[row_id]
+            else:
+                self._retire(row_id)
 
     def _committed_by(self, row: LaunchedRow, verdict: Verdict) -> Mapping[str, Any] | None:
         """Return what a lost last attempt has committed: then the row is a SUCCESS."""
@@ -171,11 +187,13 @@ class Reconciler:
             return None
         return self.committed(row.id)
 
-    def _retire(self, run: RunView, message: str) -> None:
+    def _retire(self, row_id: int) -> None:
+        _, run, message = self._retiring[row_id]
         if run.state is RunState.NOT_STARTED:
             self.runs.report_canceled(run.run_id, message)
         else:
             self.runs.report_failed(run.run_id, message)
+        del self._retiring[row_id]
 
     def _write(self, connection: Connection, row: LaunchedRow, verdict: Verdict) -> bool:
         match verdict.action:

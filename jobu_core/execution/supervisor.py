@@ -78,6 +78,10 @@ class Supervisor:
     _gone: dict[str, float] = field(default_factory=dict)
     _signalled: dict[tuple[int, int], float] = field(default_factory=dict)
     _to_report: list[tuple[str, bool, str]] = field(default_factory=list)
+    _rowless: dict[str, float | None] = field(default_factory=dict)
+    """Run that has begun a row → since when it holds none (None: it holds one)."""
+    _doubted: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """Run whose end was written without an answer → canceled or not, and why."""
 
     def run_forever(self, stop: threading.Event) -> None:
         """Step until ``stop``; outages are waited out, anything else is raised."""
@@ -108,6 +112,7 @@ class Supervisor:
             elif row.status is Status.RUNNING:
                 self._gone.pop(row.run_id, None)
                 self._watch(row, pid)
+        self._end_strays({row.run_id: row.status for row in rows}, pids)
         self._forget({(row.id, row.attempt) for row in rows}, {row.run_id for row in rows})
         self._report()
 
@@ -215,15 +220,49 @@ class Supervisor:
         canceled: bool,
         why: str,
     ) -> None:
-        """Write the row's end, fenced, then kill; a lost fence means it ended by itself."""
+        """Write the row's end, fenced, then kill; a lost fence means it ended by itself.
+
+        A write without an answer leaves the run in doubt: ``_end_strays`` ends it
+        if the row is gone at the next look.
+        """
+        self._doubted[row.run_id] = (canceled, why)
         try:
             write(row)
         except FenceLost:
+            del self._doubted[row.run_id]
             return
+        del self._doubted[row.run_id]
         reach("supervisor.end_written")
         self._kill(pid, signal.SIGKILL)
         reach("supervisor.child_killed")
         self._to_report.append((row.run_id, canceled, why))
+
+    def _end_strays(self, held: Mapping[str, Status], pids: Mapping[str, int]) -> None:
+        """Kill children that go on with rows which are theirs no more.
+
+        The reconciler settled them, or a write of ours whose answer was lost. A run
+        that has just ended its row by itself has a lease's time for its last words.
+        """
+        now = self.clock.monotonic()
+        self._doubted = {run: end for run, end in self._doubted.items() if run not in held}
+        begun = {run for run, status in held.items() if status is Status.RUNNING} | {*self._rowless}
+        since_when = {run: since for run, since in self._rowless.items() if since is not None}
+        self._rowless = {
+            run: None if run in held else since_when.get(run, now) for run in begun & {*pids}
+        }
+        for run, since in list(self._rowless.items()):
+            in_doubt = run in self._doubted
+            grace = self.settings.cancel_grace_seconds if in_doubt else self.settings.lease_seconds
+            if since is None or now - since < grace:
+                continue
+            del self._rowless[run]
+            if ActiveTask(run, pids[run]) in self.tasks():
+                _log.warning("child outlived its row", run_id=run)
+                self._kill(pids[run], signal.SIGKILL)
+            end = self._doubted.pop(run, (False, "Its execution was settled already."))
+            self._to_report.append((run, *end))
+        for run in self._doubted.keys() - pids.keys():
+            self._to_report.append((run, *self._doubted.pop(run)))
 
     def _write_canceled(self, row: HeldRow) -> None:
         with transaction(self.engine) as connection:
@@ -280,22 +319,28 @@ class Supervisor:
         first = self._gone.setdefault(row.run_id, now)
         if now <= first:
             return
-        if row.status is Status.QUEUED:
-            with transaction(self.engine) as connection:
-                tokens = [row.token]
-                supervision.return_unstarted(connection, tokens, reason="launch_lost", counted=True)
-                reach("supervisor.launch_returned")
-        else:
-            try:
-                self._write_lost(row)
-            except FenceLost:
-                return
-            except TargetUnavailable as outage:
-                _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
-                return
+        self._doubted[row.run_id] = (False, "The process that executed this run has died.")
+        try:
+            self._write_off(row)
+        except FenceLost:
+            del self._doubted[row.run_id]
+            return
+        except TargetUnavailable as outage:
+            _log.warning("not decided yet", execution_id=row.id, reason=str(outage))
+            del self._doubted[row.run_id]
+            return
         reach("supervisor.loss_written")
         _log.warning("child lost", execution_id=row.id, run_id=row.run_id)
-        self._to_report.append((row.run_id, False, "The process that executed this run has died."))
+        self._to_report.append((row.run_id, *self._doubted.pop(row.run_id)))
+
+    def _write_off(self, row: HeldRow) -> None:
+        if row.status is Status.RUNNING:
+            self._write_lost(row)
+            return
+        with transaction(self.engine) as connection:
+            tokens = [row.token]
+            supervision.return_unstarted(connection, tokens, reason="launch_lost", counted=True)
+            reach("supervisor.launch_returned")
 
     def _kill(self, pid: int, number: int) -> None:
         try:

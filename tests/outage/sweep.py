@@ -18,15 +18,18 @@ def cut_everywhere(
     proxy: Proxy,
     act: Callable[[], object],
     settle: Callable[[], object],
+    arrange: Callable[[], object] = lambda: None,
 ) -> int:
     """Call ``act`` under each possible cut and ``settle`` after each; returns the cuts.
 
-    ``act`` may raise nothing but an Outage. ``settle`` runs on a sound connection:
-    it does what the next ticks would do, and audits.
+    ``act`` may raise nothing but an Outage. ``arrange`` before it and ``settle``
+    after it run on a sound connection; ``settle`` does what the next ticks would do,
+    and audits.
     """
     cuts = 0
     for how in Cut:
         for turn in range(_MOST_TURNS):
+            arrange()
             proxy.arm(turn, how)
             with contextlib.suppress(Outage):
                 act()
