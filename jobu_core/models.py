@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+MAX_ID: Final = 2**63 - 1
+"""The greatest id that a bigint column can hold."""
+
+
 class Status(StrEnum):
     """Where an execution stands."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import typer
 
@@ -11,6 +12,9 @@ from jobu_admin.cli import cron, dead_letters, events, executions, parts, stack
 from jobu_core.errors import JobuError
 from jobu_core.log import configure_logging
 from jobu_core.redaction import redact
+from jobu_core.store.documents import storable
+
+_MAX_SHOWN: Final = 1500
 
 __all__ = ["build_app", "main"]
 
@@ -35,9 +39,18 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command; a JobuError becomes one line on stderr and exit code 1."""
+    if any(storable(argument) != argument for argument in sys.argv):
+        sys.stderr.write("jobu: an argument is not UTF-8\n")
+        sys.exit(2)
     configure_logging(logging.WARNING)  # standard output is for results
     try:
         build_app()()
     except JobuError as error:
-        sys.stderr.write(f"jobu: {redact(str(error))}\n")
+        sys.stderr.write(f"jobu: {_shown(str(error))}\n")
         sys.exit(1)
+
+
+def _shown(message: str) -> str:
+    """Return an error without secrets, and not longer than a person reads."""
+    told = redact(message)
+    return told if len(told) <= _MAX_SHOWN else f"{told[:_MAX_SHOWN]}…"

@@ -15,7 +15,7 @@ from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.event import decode_event
 from jobu_core.errors import InvalidInput
-from jobu_core.models import Rejection
+from jobu_core.models import MAX_ID, Rejection
 
 app = typer.Typer(no_args_is_help=True, help="Events: messages to the topic that jobu reads.")
 
@@ -38,7 +38,7 @@ def send(
     *,
     job_id: Annotated[
         int | None,
-        typer.Option("--job-id", min=1, help="Cron job whose params are the base."),
+        typer.Option("--job-id", min=1, max=MAX_ID, help="Cron job whose params are the base."),
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Message key.")] = None,
     file: Annotated[
@@ -82,7 +82,7 @@ def _event(handler: str, params: str, job_id: int | None) -> bytes:
         return handler.encode()
     try:
         parsed: Any = json.loads(params)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"params: not JSON: {error}") from None
     message = {"handler_name": handler, "params": parsed, "job_id": job_id}
     return json.dumps(message, ensure_ascii=False).encode()

@@ -12,7 +12,7 @@ from jobu_admin.cli.session import open_store, operator
 from jobu_core.dispatcher.waiting import why_waiting
 from jobu_core.execution.cancel import cancel_execution
 from jobu_core.execution.retry import retry_execution
-from jobu_core.models import ParamSource, Status
+from jobu_core.models import MAX_ID, ParamSource, Status
 from jobu_core.store import cron_jobs
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution, list_executions
@@ -36,7 +36,7 @@ _COLUMNS: Final = (
     "reason",
 )
 
-Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="The execution's id.")]
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=MAX_ID, help="The execution's id.")]
 
 
 @app.command(name="list")
@@ -55,7 +55,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 50,
     before: Annotated[
         int | None,
-        typer.Option("--before", min=1, help="Only ids below: the next page."),
+        typer.Option("--before", min=1, max=MAX_ID, help="Only ids below: the next page."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

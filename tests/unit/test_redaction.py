@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,31 @@ def fail() -> None:
         int(f"postgresql://u:{CANARY}@h")
     except ValueError as cause:
         raise RuntimeError("no") from cause
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "x",
+        "Key (",
+        "Key (a)=(",
+        "Failing row contains (",
+        "://",
+        "://a:",
+        "password='",
+        "password ",
+    ],
+)
+def test_a_hostile_text_costs_no_more_than_its_length(piece: str) -> None:
+    """A regular expression that goes back and forth would hold the worker for minutes."""
+    before = time.process_time()
+    redact(piece * (1_000_000 // len(piece)))
+    assert time.process_time() - before < 5
+
+
+def test_a_row_that_was_cut_off_is_hidden_to_the_end() -> None:
+    """Without its closing bracket nothing says where the values end."""
+    assert redact("Failing row contains (1, secret") == "Failing row is not shown."
 
 
 @pytest.fixture

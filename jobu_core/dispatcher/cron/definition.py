@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -12,9 +11,10 @@ from jobu_core.dispatcher.cron.fire_times import FireTimes, validate
 from jobu_core.dispatcher.cron.templates import Moment, check, render
 from jobu_core.errors import InvalidCron, InvalidInput, InvalidParams
 from jobu_core.models import DstPolicy, MisfirePolicy, OverlapPolicy
+from jobu_core.store.documents import MAX_PARAMS_BYTES, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from jobu_core.config import DispatcherSettings
@@ -116,27 +116,10 @@ def _accept(catalog: HandlerCatalog, handler_name: str, params: Mapping[str, Any
 
 
 def _check_storable(params: Mapping[str, Any]) -> None:
-    """Refuse what PostgreSQL's jsonb cannot hold."""
-    try:
-        json.dumps(params, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = "params: not JSON (NaN, Infinity, or nested too deeply)"
-        raise InvalidParams(msg) from error
-    if not all(_is_storable(text) for text in _texts(params)):
-        msg = "params: NUL and lone surrogates cannot be stored"
-        raise InvalidParams(msg)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
+    """Refuse what PostgreSQL's jsonb cannot hold, and what belongs in a file."""
+    problem = refusal(params, max_bytes=MAX_PARAMS_BYTES)
+    if problem is not None:
+        raise InvalidParams(f"params: {problem}")
 
 
 def _is_storable(text: str) -> bool:
