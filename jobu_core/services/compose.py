@@ -85,19 +85,17 @@ def require(
     settings: Settings,
     names: Collection[str],
     say: Callable[[str], None],
-    *,
-    seconds: float = _WAIT_SECONDS,
 ) -> None:
     """Wait until the services called ``names`` answer.
 
-    Raises ServiceError naming the first that does not within ``seconds``, and the
+    Raises ServiceError naming the first that does not within a minute, and the
     command that starts it.
     """
     for service in services(settings):
         if service.name not in names or service.answers():
             continue
         say(f"jobu: waiting for {service.title} at {service.address}; `{UP}` starts it")
-        if not wait_until(service.answers, seconds=seconds, poll_seconds=_POLL_SECONDS):
+        if not wait_until(service.answers, seconds=_WAIT_SECONDS, poll_seconds=_POLL_SECONDS):
             raise ServiceError(
                 f"{service.title} does not answer at {service.address}: start it with `{UP}`",
             )
