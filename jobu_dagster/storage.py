@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import dagster as dg
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
     PostgresRunStorage,
     PostgresScheduleStorage,
 )
+from sqlalchemy.exc import OperationalError
 
+from jobu_core.clock import SystemClock
 from jobu_core.config import load_settings
+from jobu_core.errors import ServiceError
 from jobu_core.services.endpoints import endpoints
 from jobu_core.services.ensure import ensure_postgres
 from jobu_core.store.carrier import creating
 from jobu_dagster.private import ConfigurableClassData, create_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Engine
 
+    from jobu_core.config import Settings
+
 SCHEMA: Final = "dagster"
+PATIENCE_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.5
+
+
+class StorageUnavailable(dg.DagsterError):
+    """The database of Dagster's storage cannot be reached.
+
+    A DagsterError, because a code server that starts during an outage then goes on
+    without its instance, which it does not need. Any other error it would keep as
+    its location's load error for ever, and no schedule or sensor would tick again.
+    """
 
 
 class _AlreadyPooled:
@@ -60,13 +78,12 @@ class JobuStorage(DagsterPostgresStorage):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the storages; create Dagster's tables when there are none."""
         settings = load_settings()
-        ensure_postgres(settings)
         url = endpoints(settings).dagster_database_url
         self.postgres_url = url
         self.should_autocreate_tables = True
         self._inst_data = inst_data
         engine = _pooled_engine(url)
-        with creating(engine, SCHEMA):
+        with _waiting_for_postgres(settings, engine), creating(engine, SCHEMA):
             self._run_storage = _RunStorage(url)
             self._event_log_storage = _EventLogStorage(url)
             self._schedule_storage = _ScheduleStorage(url)
@@ -87,6 +104,27 @@ class JobuStorage(DagsterPostgresStorage):
     ) -> JobuStorage:
         """Build the storage for an instance."""
         return cls(inst_data=inst_data)
+
+
+@contextmanager
+def _waiting_for_postgres(settings: Settings, engine: Engine) -> Iterator[None]:
+    """Give a restarting server a moment; raise StorageUnavailable when it stays away."""
+    clock = SystemClock()
+    until = clock.monotonic() + PATIENCE_SECONDS
+    try:
+        ensure_postgres(settings)
+        while True:
+            try:
+                engine.connect().close()
+                break
+            except OperationalError:
+                if clock.monotonic() > until:
+                    raise
+                clock.sleep(_PAUSE_SECONDS)
+        yield
+    except (OperationalError, ServiceError) as error:
+        msg = f"Dagster's database is unavailable: {type(error).__name__}; jobu doctor says more"
+        raise StorageUnavailable(msg) from error
 
 
 def _pooled_engine(url: str) -> Engine:
