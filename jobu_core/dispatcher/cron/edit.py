@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.cron.definition import CronJobSpec, check_spec, spec_of
 from jobu_core.dispatcher.cron.fire_times import fire_times
 from jobu_core.dispatcher.cron.policies import whole_span
@@ -49,6 +50,7 @@ def add_job(
         check_spec(spec, catalog, settings, now)
         row = {**spec.model_dump(), "dispatched_until": now, "created_at": now, "updated_at": now}
         job = store.insert_job(connection, row)
+        reach("cron_edit.row_inserted")
         audit.record(connection, who, "cron.add", _subject(job), after=_audited(job))
     return job
 
@@ -96,6 +98,7 @@ def delete_job(engine: sa.Engine, reference: str, *, who: str) -> CronJob:
     with transaction(engine) as connection:
         job = store.find_job(connection, reference, lock=True)
         store.delete_job(connection, job.id)
+        reach("cron_edit.row_deleted")
         audit.record(connection, who, "cron.delete", _subject(job), before=_audited(job))
     return job
 
@@ -114,9 +117,13 @@ def _save(
     if changed.keys() & MOVES_WATERMARK:
         now = max(store.read_now(connection), job.dispatched_until)
         _skip_undecided(connection, job, now, enabling="is_enabled" in changed)
+        reach("cron_edit.undecided_skipped")
         store.advance(connection, job.id, now)
+        reach("cron_edit.watermark_raised")
     saved = store.update_job(connection, job.id, changed)
+    reach("cron_edit.row_saved")
     audit.record(connection, who, what, _subject(job), before=_audited(job), after=_audited(saved))
+    reach("cron_edit.audited")
     return saved
 
 
