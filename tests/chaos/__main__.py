@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import signal
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobu_core.dispatcher.cron.edit import add_job, set_enabled
 from jobu_core.errors import Outage
+from jobu_core.services.layout import layout_of
 from jobu_core.services.runtime import open_runtime
 from tests.chaos.killer import Killer
 from tests.chaos.traffic import Traffic
@@ -19,11 +24,12 @@ from tests.chaos.world import World, chaos_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from jobu_core.services.runtime import Runtime
 
 _CRON_JOBS = ("skip", "queue_all", "allow", "queue_one")
-_REST_SECONDS = 1200.0
+_REST_SECONDS = 180.0
 _RUN_SECONDS = 240.0
 _STORE_SECONDS = 60.0
 _WHO = "chaos"
@@ -36,8 +42,18 @@ def main() -> int:
     asked.add_argument("--events", type=int, default=10_000)
     asked.add_argument("--seconds", type=float, default=300.0, help="of killing")
     given = asked.parse_args()
+    signal.signal(signal.SIGTERM, _leave)  # so that everything started is ended
     with chaos_world() as world:
-        return _run(world, given.seed, given.events, given.seconds)
+        wrong = _run(world, given.seed, given.events, given.seconds)
+        if wrong:
+            logs = Path(tempfile.mkdtemp(prefix="jobu-chaos-logs-"))
+            shutil.copytree(layout_of(world.settings).logs, logs, dirs_exist_ok=True)
+            _say(f"logs of the run: {logs}")
+        return wrong
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(1)
 
 
 def _run(world: World, seed: int, events: int, seconds: float) -> int:

@@ -71,8 +71,11 @@ def read_counts(engine: Engine) -> Counts:
 def come_to_rest(
     engine: Engine, sent: Sent, seconds: float, tell: Callable[[Counts], None]
 ) -> bool:
-    """Wait until every event is consumed and every execution has ended; False if not so."""
-    until = time.monotonic() + seconds
+    """Wait until every event is consumed and every execution has ended.
+
+    False when nothing has moved for ``seconds``.
+    """
+    last, until = None, time.monotonic() + seconds
     while time.monotonic() < until:
         try:
             counts = read_counts(engine)
@@ -82,6 +85,8 @@ def come_to_rest(
         tell(counts)
         if counts.consumed >= len(sent.good) + len(sent.bad) and not counts.unfinished:
             return True
+        if counts != last:
+            last, until = counts, time.monotonic() + seconds
         time.sleep(_POLL_SECONDS)
     return False
 
