@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from jobu_core.crash_points import reach
 from jobu_core.errors import StoreUnavailable
 from jobu_core.store import supervision
 from jobu_core.store.engine import transaction
@@ -52,5 +53,6 @@ def _give_back(runtime: ExecutionRuntime, token: UUID) -> None:
     try:
         with transaction(runtime.engine) as connection:
             supervision.return_unstarted(connection, [token], reason="batch_over")
+            reach("batch.rows_given_back")
     except StoreUnavailable as outage:
         _log.warning("rows not given back", reason=str(outage))

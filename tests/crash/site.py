@@ -6,12 +6,19 @@ import os
 import shutil
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
-from jobu_core.config import DatasetSettings, HandlersSettings, Settings, WorkerSettings
+from jobu_core.config import (
+    DatasetSettings,
+    DispatcherSettings,
+    HandlersSettings,
+    LaunchSettings,
+    Settings,
+    WorkerSettings,
+)
 from jobu_core.execution.batch import run_batch
 from jobu_core.execution.claim import stamp_launch
 from jobu_core.execution.committed import committed_result
@@ -92,6 +99,17 @@ def execute(site: Site, batch: LaunchBatch, worker_id: str = FIRST_WORKER) -> No
     """Do what a worker's child does with a launch, from the stamp to the last row's end."""
     with site.opened() as runtime:
         carry_out(runtime, batch, run_id=str(batch.token), worker_id=worker_id)
+
+
+def execute_slowly(site: Site, batch: LaunchBatch) -> None:
+    """Execute a launch whose first row takes all the time that the launch may have."""
+    launch = LaunchSettings(batch_seconds=1e-9)
+    with site.opened() as runtime:
+        settings = runtime.settings.model_copy(
+            update={"dispatcher": DispatcherSettings(launch=launch)},
+        )
+        slow = replace(runtime, settings=settings)
+        carry_out(slow, batch, run_id=str(batch.token), worker_id=FIRST_WORKER)
 
 
 def supervise(site: Site, held: Mapping[str, int]) -> None:

@@ -11,7 +11,7 @@ from jobu_core.models import Status
 from tests.crash.audit import audit, audit_loads
 from tests.crash.cases import Case
 from tests.crash.children import die
-from tests.crash.site import execute
+from tests.crash.site import FIRST_WORKER, execute, execute_slowly
 from tests.fix_aftermath import LOAD
 
 if TYPE_CHECKING:
@@ -54,3 +54,52 @@ def test_an_attempt_that_dies_is_made_again(aftermath: Aftermath, case: AttemptC
     if case.handler == "db_loader":
         audit_loads(aftermath.site.url, "public.items")
         assert aftermath.target.count("items") == 10
+
+
+BATCHES = (
+    AttemptCase("claim.committed", (10, 11, 15)),
+    AttemptCase("finish.committed", (10, 11, 15), attempts=1),
+    AttemptCase("claim.row_started", (10, 11, 15), visit=2, attempts=1),
+    AttemptCase("claim.committed", (10, 11, 15), visit=2, attempts=1),
+)
+
+
+@pytest.mark.parametrize("case", BATCHES, ids=lambda case: f"{case.point}-{case.visit}")
+def test_a_launch_of_several_rows_that_dies_loses_none(
+    aftermath: Aftermath,
+    case: AttemptCase,
+) -> None:
+    """Each row is one SUCCESS with one load; a death counts for the row that ran, no other."""
+    aftermath.load_target()
+    batch = aftermath.launched("db_loader", rows=3, params=LOAD)
+    die(case, execute, aftermath.site, batch)
+    aftermath.settle()
+    rows = aftermath.rows(batch)
+    assert [row.status for row in rows] == [Status.SUCCESS] * 3
+    died = case.visit if case.point == "claim.committed" else 0
+    assert [row.attempt for row in rows] == [2 if place == died else 1 for place in (1, 2, 3)]
+    audit(aftermath.runtime.engine)
+    audit_loads(aftermath.site.url, "public.items")
+    assert aftermath.target.count("items") == 30
+
+
+def test_a_launch_given_back_by_a_draining_worker_is_not_lost(aftermath: Aftermath) -> None:
+    """It died while it gave the rows back; they are launched again and nothing is counted."""
+    batch = aftermath.launched(rows=2)
+    version = aftermath.runtime.registry.code_version
+    aftermath.jobs.worker(FIRST_WORKER, code_version=version, draining=True)
+    die(Case("claim.launch_given_back", (11, 17)), execute, aftermath.site, batch)
+    aftermath.settle()
+    for row in aftermath.rows(batch):
+        assert (row.status, row.attempt) == (Status.SUCCESS, 1)
+    audit(aftermath.runtime.engine)
+
+
+def test_a_long_launch_that_dies_giving_rows_back_loses_none(aftermath: Aftermath) -> None:
+    """What took its time had ended; what was to go back to others goes back."""
+    batch = aftermath.launched(rows=3)
+    die(Case("batch.rows_given_back", (11, 15)), execute_slowly, aftermath.site, batch)
+    aftermath.settle()
+    for row in aftermath.rows(batch):
+        assert (row.status, row.attempt) == (Status.SUCCESS, 1)
+    audit(aftermath.runtime.engine)
