@@ -47,6 +47,12 @@ class WallClock:
         return np.concatenate(([False], self.shown[1:] <= latest[:-1]))
 
     @cached_property
+    def once_more(self) -> Flags:
+        """Whether the clock will show this minute, or an earlier one, again."""
+        earliest = np.minimum.accumulate(self.shown[::-1])[::-1]
+        return np.concatenate((self.shown[:-1] >= earliest[1:], [False]))
+
+    @cached_property
     def changes(self) -> list[int]:
         """The minutes of UTC at which the clock did not just go on by one minute."""
         return [int(at) + self.first + 1 for at in np.flatnonzero(np.diff(self.shown) != 1)]
@@ -106,12 +112,26 @@ def expected(
         if policy is not DstPolicy.BOTH:
             fires &= ~clock.again
         if policy is not DstPolicy.SKIP:
-            for at in np.flatnonzero(np.diff(clock.shown) > 1):
-                missing = np.arange(clock.shown[at] + 1, clock.shown[at + 1], dtype=np.int32)
-                fires[at + 1] |= bool(_matches(drawn, *np.divmod(missing, 1440)).any())
-    low = _minute(start) + 1 - clock.first
-    high = _minute(stop) + 1 - clock.first
-    return (np.flatnonzero(fires[low:high]) + low + clock.first).tolist()
+            fires |= _makes_up(drawn, clock)
+    return _between(fires, clock, start, stop)
+
+
+def expected_of_dagster(
+    drawn: Drawn,
+    clock: WallClock,
+    start: datetime,
+    stop: datetime,
+) -> list[int]:
+    """Return what Dagster's own iterator gives, as docs/time.md describes it.
+
+    Only an hour field of ``*`` makes it follow real time; else the second pass of a
+    fold counts.
+    """
+    fires = _matches(drawn, *clock.day_and_minute)
+    if len(drawn.hour.values) < 24:
+        fires &= ~clock.once_more
+        fires |= _makes_up(drawn, clock)
+    return _between(fires, clock, start, stop)
 
 
 def minutes_of(instants: list[datetime]) -> list[int]:
@@ -136,6 +156,21 @@ def _offset(zone: ZoneInfo, minute: int) -> int:
     minutes, seconds = divmod(int(offset.total_seconds()), 60)
     assert seconds == 0, f"{zone.key} is not whole minutes from UTC"
     return minutes
+
+
+def _between(fires: Flags, clock: WallClock, start: datetime, stop: datetime) -> list[int]:
+    low = _minute(start) + 1 - clock.first
+    high = _minute(stop) + 1 - clock.first
+    return (np.flatnonzero(fires[low:high]) + low + clock.first).tolist()
+
+
+def _makes_up(drawn: Drawn, clock: WallClock) -> Flags:
+    """Mark the ends of the gaps that hold a time of the expression."""
+    ends = np.zeros(len(clock.shown), dtype=np.bool_)
+    for at in np.flatnonzero(np.diff(clock.shown) > 1):
+        missing = np.arange(clock.shown[at] + 1, clock.shown[at + 1], dtype=np.int32)
+        ends[at + 1] = bool(_matches(drawn, *np.divmod(missing, 1440)).any())
+    return ends
 
 
 def _matches(drawn: Drawn, day: Minutes, minute: Minutes) -> Flags:
