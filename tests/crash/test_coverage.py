@@ -117,3 +117,22 @@ def test_only_rules_that_exist_are_named(proofs: list[tuple[str, object]]) -> No
         for where, rules in proofs
         if not isinstance(rules, tuple) or not rules or set(rules) - set(RULES)
     ]
+
+
+def test_the_page_tells_of_every_rule() -> None:
+    """docs/exactly_once.md has one row per rule, in order, and each row links its proof."""
+    page = (ROOT / "docs" / "exactly_once.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", page, re.MULTILINE)
+    assert [int(rule) for rule, _ in rows] == list(RULES)
+    assert not [rule for rule, shown in rows if "](../tests/" not in shown]
+
+
+def test_the_page_links_where_each_rule_is_proved(proofs: list[tuple[str, object]]) -> None:
+    """At least one file behind a rule's links has a case or a mark of that rule."""
+    page = (ROOT / "docs" / "exactly_once.md").read_text("utf-8")
+    for rule, shown in re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", page, re.MULTILINE):
+        linked = tuple(re.findall(r"\]\(\.\./([^)]+)\)", shown))
+        proved = [
+            where for where, rules in proofs if isinstance(rules, tuple) and int(rule) in rules
+        ]
+        assert [where for where in proved if where.startswith(linked)], f"rule {rule}: {proved}"
