@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 class RunState(StrEnum):
-    """The state of a run, in Dagster's own words."""
+    """The state of a run, in Dagster's own words, and one that Dagster does not know."""
 
     NOT_STARTED = "NOT_STARTED"
     QUEUED = "QUEUED"
     STARTING = "STARTING"
+    STRANDED = "STRANDED"
+    """STARTING for Dagster, but not in the workers' queue: being taken, or lost with it."""
     STARTED = "STARTED"
     CANCELING = "CANCELING"
     CANCELED = "CANCELED"

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dagster import DagsterRunStatus
+
+from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.store import workers
 from jobu_core.store.engine import transaction
+from jobu_dagster import tags
 from jobu_dagster.private import QueuedRunCoordinator
 from jobu_dagster.process import process
 
@@ -34,3 +38,17 @@ class JobuRunCoordinator(QueuedRunCoordinator):
             )
         limits = super().get_run_queue_config()
         return limits._replace(max_concurrent_runs=max(1, sum(live.values())))
+
+    def cancel_run(self, run_id: str) -> bool:
+        """Cancel a run, and at once the rows of one that still waits in the queue.
+
+        Terminating a queued run in the UI never reaches the launcher; without this
+        its rows would follow at the reconciler's next look.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        is_canceled: bool = super().cancel_run(run_id)
+        if run is not None and run.status is DagsterRunStatus.QUEUED:
+            token = run.tags.get(tags.LAUNCH) if run.parent_run_id is None else None
+            engine = process().runtime().engine
+            request_cancel_of_run(engine, run_id, token=token, reason="terminated in Dagster")
+        return is_canceled

@@ -16,7 +16,7 @@ from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.execution.health import RunHealth, run_health
 from jobu_core.services.ensure import ensure_valkey, ensure_worker
 from jobu_dagster import tags
-from jobu_dagster.celery_app import QUEUE, RUN_TASK, make_app
+from jobu_dagster.celery_app import QUEUE, RUN_TASK, make_app, queued_messages
 from jobu_dagster.private import (
     CheckRunHealthResult,
     ConfigurableClass,
@@ -29,10 +29,12 @@ from jobu_dagster.private import (
 from jobu_dagster.process import process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from celery import Celery
     from dagster import DagsterRun
+
+    from jobu_core.config import Settings
 
 _HEALTH = {RunHealth.ALIVE: WorkerStatus.RUNNING, RunHealth.LOST: WorkerStatus.FAILED}
 
@@ -70,17 +72,32 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
         settings = load_settings()
         ensure_valkey(settings)
         ensure_worker(settings)
-        if self._celery is None:
-            self._celery = make_app(settings)
         run_id = context.dagster_run.run_id
         reach("launcher.run_starting")
-        self._celery.send_task(
+        self._open_celery(settings).send_task(
             RUN_TASK,
             kwargs={"run_id": run_id, "instance": instance_to_text(self._instance)},
             task_id=run_id,
             queue=QUEUE,
         )
         reach("launcher.task_sent")
+
+    def waiting(self, run_ids: Collection[str]) -> Collection[str]:
+        """Return those of the runs whose task is in the workers' queue.
+
+        All of them while the broker does not answer: nothing is concluded from that.
+        A task is out of the queue from the moment a worker takes it; what it then
+        does is on the row within moments.
+        """
+        queued = queued_messages(self._open_celery(load_settings()))
+        if queued is None:
+            return run_ids
+        return [each for each in run_ids if any(each.encode() in message for message in queued)]
+
+    def _open_celery(self, settings: Settings) -> Celery:
+        if self._celery is None:
+            self._celery = make_app(settings)
+        return self._celery
 
     def terminate(self, run_id: str) -> bool:
         """Report the run as canceling and ask its executions to cancel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from jobu_dagster.private import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dagster import JobDefinition
@@ -63,6 +63,14 @@ def run_tags(batch: LaunchBatch) -> dict[str, str]:
     }
 
 
+@runtime_checkable
+class KnowsItsQueue(Protocol):
+    """A run launcher that can say what still waits in the workers' queue."""
+
+    def waiting(self, run_ids: Collection[str]) -> Collection[str]:
+        """Return those of the runs that wait for a worker; all of them when it cannot tell."""
+
+
 class DagsterRunGateway:
     """A RunGateway on a Dagster instance.
 
@@ -88,10 +96,12 @@ class DagsterRunGateway:
         with _outages():
             tagged = self._instance.get_runs(RunsFilter(tags={tags.LAUNCH: wanted}))
             named = self._instance.get_runs(RunsFilter(run_ids=wanted))
-        found = {UUID(run.run_id): _view(run) for run in named}
+        states = self._states((*named, *tagged))
+        found = {UUID(run.run_id): RunView(run.run_id, states[run.run_id]) for run in named}
         for run in tagged:
             if run.parent_run_id is None:
-                found.setdefault(UUID(run.tags[tags.LAUNCH]), _view(run))
+                view = RunView(run.run_id, states[run.run_id])
+                found.setdefault(UUID(run.tags[tags.LAUNCH]), view)
         return found
 
     def states(self, run_ids: Collection[str]) -> Mapping[str, RunState]:
@@ -100,7 +110,17 @@ class DagsterRunGateway:
             return {}
         with _outages():
             runs = self._instance.get_runs(RunsFilter(run_ids=list(run_ids)))
-        return {run.run_id: RunState(run.status.value) for run in runs}
+        return self._states(runs)
+
+    def _states(self, runs: Sequence[DagsterRun]) -> Mapping[str, RunState]:
+        """Return the states; a STARTING run that is not in the workers' queue is STRANDED."""
+        states = {run.run_id: RunState(run.status.value) for run in runs}
+        starting = [run_id for run_id, state in states.items() if state is RunState.STARTING]
+        launcher = self._instance.run_launcher
+        if starting and isinstance(launcher, KnowsItsQueue):
+            gone = set(starting) - set(launcher.waiting(starting))
+            states |= dict.fromkeys(gone, RunState.STRANDED)
+        return states
 
     def launch(self, batch: LaunchBatch) -> str:
         """Create the run with id = token and launch it without Dagster's queue."""
@@ -156,10 +176,6 @@ class DagsterRunGateway:
         if run is None or RunState(run.status.value) not in _UNFINISHED:
             return None
         return run
-
-
-def _view(run: DagsterRun) -> RunView:
-    return RunView(run.run_id, RunState(run.status.value))
 
 
 @contextmanager

@@ -25,12 +25,13 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("vk") / "vk.sock"
     command = [str(binary), "--port", "0", "--unixsocket", str(path), "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        _wait_for_socket(path)
+        wait_for_socket(path)
         yield f"redis+socket://{path}"
         server.terminate()
 
 
-def _wait_for_socket(path: Path) -> None:
+def wait_for_socket(path: Path) -> None:
+    """Wait until something listens on a Unix socket; fails after 10 s."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_UNIX) as probe:

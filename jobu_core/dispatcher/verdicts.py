@@ -51,6 +51,7 @@ QUEUED_UNSTAMPED: Final[Mapping[RunState | None, Verdict]] = {
     RunState.NOT_STARTED: LEAVE,
     RunState.QUEUED: LEAVE,
     RunState.STARTING: LEAVE,
+    RunState.STRANDED: LEAVE,
     RunState.STARTED: LEAVE,
     RunState.CANCELING: _CANCELED,
     RunState.CANCELED: _CANCELED,
@@ -65,6 +66,11 @@ QUEUED_OVERDUE: Final[Mapping[RunState | None, Verdict]] = {
     RunState.NOT_STARTED: Verdict(
         Action.RELAUNCH_LOST,
         "its run was never submitted",
+        retire_run=True,
+    ),
+    RunState.STRANDED: Verdict(
+        Action.RELAUNCH_UNCOUNTED,
+        "the workers' queue has lost it",
         retire_run=True,
     ),
     RunState.STARTED: Verdict(Action.RELAUNCH_LOST, "its run began outside jobu's workers"),
@@ -84,6 +90,7 @@ QUEUED_STALE: Final[Mapping[RunState | None, Verdict]] = {
     RunState.NOT_STARTED: _WORKER_DIED,
     RunState.QUEUED: _WORKER_DIED,
     RunState.STARTING: _WORKER_DIED,
+    RunState.STRANDED: _WORKER_DIED,
     RunState.STARTED: _WORKER_DIED,
 }
 """A worker had taken the launch, and nobody has kept it alive for a whole lease."""

@@ -22,7 +22,13 @@ from jobu_core.runs import RunState, RunView
 from jobu_core.store.reconciliation import LaunchedRow
 
 STATES = (None, *RunState)
-UNFINISHED = (RunState.NOT_STARTED, RunState.QUEUED, RunState.STARTING, RunState.STARTED)
+UNFINISHED = (
+    RunState.NOT_STARTED,
+    RunState.QUEUED,
+    RunState.STARTING,
+    RunState.STRANDED,
+    RunState.STARTED,
+)
 
 
 def launched(**changes: Any) -> LaunchedRow:  # noqa: ANN401 - any field
@@ -94,6 +100,12 @@ def test_after_its_grace_a_launch_nobody_took_is_lost(
 def test_waiting_inside_dagster_is_no_loss(state: RunState) -> None:
     """However long Dagster's queue is, its runs are left there."""
     assert verdict(launched(queued_seconds=1e6), state).action is Action.LEAVE
+
+
+def test_what_the_workers_queue_has_lost_is_launched_again() -> None:
+    """The launch did arrive, so it counts nothing; its run, which nobody has, is ended."""
+    judged = verdict(launched(queued_seconds=30.1), RunState.STRANDED)
+    assert (judged.action, judged.retire_run) == (Action.RELAUNCH_UNCOUNTED, True)
 
 
 @pytest.mark.parametrize("state", [RunState.CANCELING, RunState.CANCELED])
