@@ -66,7 +66,6 @@ class Reconciler:
     backoff: Backoff = field(default_factory=lambda: Backoff(random.SystemRandom()))
     _seen: dict[int, tuple[datetime | None, float]] = field(default_factory=dict)
     _looked_at: float = float("-inf")
-    _slot_free_since: float | None = None
     _unknown: dict[str, float] = field(default_factory=dict)
     _retiring: dict[int, tuple[UUID, RunView, str]] = field(default_factory=dict)
     """Row → its token, and its run that ends if the write of the row took effect."""
@@ -81,27 +80,24 @@ class Reconciler:
             return self._look()
         except Exception:
             self._seen.clear()
-            self._slot_free_since = None
             raise
 
     def _look(self) -> ReconcileTick:
         actions: Counter[str] = Counter()
-        lease_seconds = self.settings.worker.lease_seconds
         with transaction(self.engine) as connection:
-            rows = reconciliation.launched_rows(connection, lease_seconds=lease_seconds)
-            slot_free = reconciliation.slot_is_free(connection, lease_seconds=lease_seconds)
+            rows = reconciliation.launched_rows(
+                connection,
+                lease_seconds=self.settings.worker.lease_seconds,
+            )
         self._retire_what_was_left(rows)
         views = self._views(rows)
         reach("reconcile.rows_read")
-        observed = self._with_staleness(rows)
-        slot_stood_free = self._slot_stood_free(slot_free)
-        for row, stale in observed:
+        for row, stale in self._with_staleness(rows):
             verdict = judge(
                 row,
                 views.get(row.id),
                 launch_grace_seconds=self.settings.dispatcher.launch.launch_grace_seconds,
                 stale=stale,
-                slot_free=slot_stood_free,
             )
             if verdict.action is not Action.LEAVE and self._act(row, verdict, views.get(row.id)):
                 actions[verdict.action] += 1
@@ -125,7 +121,6 @@ class Reconciler:
         now, lease = self.clock.monotonic(), self.settings.worker.lease_seconds
         if now - self._looked_at > lease:
             self._seen.clear()
-            self._slot_free_since = None
         self._looked_at = now
         seen: dict[int, tuple[datetime | None, float]] = {}
         for row in rows:
@@ -134,16 +129,6 @@ class Reconciler:
             seen[row.id] = before if before is not None and same else (row.heartbeat_at, now)
         self._seen = seen
         return [(row, now - seen[row.id][1] >= lease) for row in rows]
-
-    def _slot_stood_free(self, slot_free: bool) -> bool:
-        """Whether each look of a whole lease found a slot that would have taken a task."""
-        if not slot_free:
-            self._slot_free_since = None
-            return False
-        now = self._looked_at
-        if self._slot_free_since is None:
-            self._slot_free_since = now
-        return now - self._slot_free_since >= self.settings.worker.lease_seconds
 
     def _act(self, row: LaunchedRow, verdict: Verdict, run: RunView | None) -> bool:
         """Write the row, then end its run.

@@ -77,19 +77,6 @@ QUEUED_OVERDUE: Final[Mapping[RunState | None, Verdict]] = {
 }
 """No worker has taken the launch within ``launch_grace_seconds``."""
 
-QUEUED_UNTAKEN: Final[Mapping[RunState | None, Verdict]] = {
-    **QUEUED_OVERDUE,
-    RunState.STARTING: Verdict(
-        Action.RELAUNCH_UNCOUNTED,
-        "no worker was given its task though a slot stood free",
-        retire_run=True,
-    ),
-}
-"""No worker has taken the launch for a whole lease, in which a slot stood free throughout.
-
-The carrier believes that the task was sent; its sender died first, or the broker lost it.
-"""
-
 QUEUED_STAMPED: Final[Mapping[RunState | None, Verdict]] = {
     **QUEUED_UNSTAMPED,
     RunState.SUCCESS: Verdict(Action.RELAUNCH, "its run ended without beginning it"),
@@ -115,12 +102,10 @@ def judge(
     *,
     launch_grace_seconds: float,
     stale: bool,
-    slot_free: bool = False,
 ) -> Verdict:
     """Return what happens to ``row`` whose run is ``run`` (None: there is none).
 
     ``stale``: heartbeat_at stayed the same through one lease of successful reads.
-    ``slot_free``: so did a slot of a live worker stand free.
     """
     state = None if run is None else run.state
     if row.status is Status.RUNNING:
@@ -128,8 +113,6 @@ def judge(
     if row.worker_id is not None:
         return (QUEUED_STALE if stale else QUEUED_STAMPED)[state]
     overdue = row.queued_seconds > launch_grace_seconds
-    if overdue and stale and slot_free:
-        return QUEUED_UNTAKEN[state]
     return (QUEUED_OVERDUE if overdue else QUEUED_UNSTAMPED)[state]
 
 

@@ -37,14 +37,6 @@ SELECT e.id, e.handler_name, e.status, e.lease_token, e.attempt, e.max_attempts,
  LIMIT :most
 """
 
-_SLOT_IS_FREE: Final[LiteralString] = """
-SELECT (SELECT coalesce(sum(w.slots), 0) FROM workers w
-          JOIN jobu_meta m ON m.key = 'code_version' AND m.value = w.code_version
-         WHERE NOT w.draining AND w.heartbeat_at > jobu_now() - make_interval(secs => :lease))
-     > (SELECT count(DISTINCT lease_token) FROM job_executions
-         WHERE status IN ('QUEUED', 'RUNNING') AND worker_id IS NOT NULL)
-"""
-
 _SAME: Final[LiteralString] = """
  WHERE id = :id AND status = :status AND lease_token = :token
    AND heartbeat_at IS NOT DISTINCT FROM :heartbeat_at
@@ -148,11 +140,6 @@ def launched_rows(
         )
         for row in rows
     ]
-
-
-def slot_is_free(connection: sa.Connection, *, lease_seconds: float) -> bool:
-    """Whether live workers have more slots than launches in their hands."""
-    return bool(connection.scalar(text(_SLOT_IS_FREE), {"lease": lease_seconds}))
 
 
 def return_row(

@@ -150,18 +150,3 @@ def test_of_a_living_rows_run_only_canceled_counts(state: RunState | None) -> No
     expected = Action.REQUEST_CANCEL if state is RunState.CANCELED else Action.LEAVE
     assert verdict(running(), state).action is expected
     assert verdict(running(cancel_requested=True), state).action is Action.LEAVE
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_only_a_sent_task_can_be_untaken(state: RunState | None) -> None:
-    """All else stands as without the free slot; STARTING is over once all three hold."""
-    row = launched(queued_seconds=30.1)
-    run = None if state is None else RunView("r", state)
-    judged = judge(row, run, launch_grace_seconds=30, stale=True, slot_free=True)
-    if state is RunState.STARTING:
-        assert (judged.action, judged.retire_run) == (Action.RELAUNCH_UNCOUNTED, True)
-        for stale, slot_free in ((True, False), (False, True)):
-            less = judge(row, run, launch_grace_seconds=30, stale=stale, slot_free=slot_free)
-            assert less.action is Action.LEAVE
-    else:
-        assert judged == QUEUED_OVERDUE[state]
