@@ -38,7 +38,7 @@ _ALIASES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
+FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 _DAY: Final = 2
 _WEEKDAY: Final = 4
 _MONTHS: Final = (
@@ -168,7 +168,7 @@ def parse(expression: str) -> Calendar:
     Raises InvalidCron for everything else, saying what is wrong, and for an
     expression that never comes, such as 31 February.
     """
-    fields = _split(expression)
+    fields = fields_of(expression)
     for position, field in enumerate(fields):
         _check_field(position, field)
     try:
@@ -183,7 +183,8 @@ def parse(expression: str) -> Calendar:
     return calendar
 
 
-def _split(expression: str) -> list[str]:
+def fields_of(expression: str) -> list[str]:
+    """Return the five fields in lower case, an alias written out; raises InvalidCron."""
     if len(expression) > MAX_LENGTH:
         msg = f"a cron expression has at most {MAX_LENGTH} characters"
         raise InvalidCron(msg)
@@ -194,10 +195,10 @@ def _split(expression: str) -> list[str]:
             raise InvalidCron(msg)
         text = _ALIASES[text]
     fields = re.split(r"[ \t]+", text)
-    if len(fields) != len(_FIELDS):
+    if len(fields) != len(FIELDS):
         msg = (
             f"cron expression {expression!r} has {len(fields)} fields; needed are five:"
-            f" {', '.join(_FIELDS)} (no seconds, no years)"
+            f" {', '.join(FIELDS)} (no seconds, no years)"
         )
         raise InvalidCron(msg)
     return fields
@@ -248,7 +249,7 @@ def _number(position: int, field: str, text: str) -> int:
 
 
 def _refused(position: int, field: str, why: str) -> InvalidCron:
-    return InvalidCron(f"cron field {_FIELDS[position]} {field!r}: {why}")
+    return InvalidCron(f"cron field {FIELDS[position]} {field!r}: {why}")
 
 
 def _calendar(fields: list[str], expanded: list[Any], nth: dict[Any, Any]) -> Calendar:

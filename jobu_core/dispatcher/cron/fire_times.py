@@ -138,7 +138,9 @@ class FireTimes:
 
     def _instants(self, naive: datetime) -> tuple[datetime | None, datetime | None]:
         """Return the instants of one wall-clock time: none, one, or a fold's two."""
-        offset, other = _offsets(naive.replace(tzinfo=self.zone))
+        local = naive.replace(tzinfo=self.zone, fold=0)
+        offset = local.utcoffset() or _NO_TIME
+        other = local.replace(fold=1).utcoffset() or _NO_TIME
         first = (naive - offset).replace(tzinfo=UTC)
         if offset == other:
             return first, None
@@ -146,7 +148,7 @@ class FireTimes:
         if offset < other:  # a gap: the wall clock never shows this time
             if self.calendar.follows_real_time or self.dst_policy is DstPolicy.SKIP:
                 return None, None
-            return _transition(self.zone, second, first), None
+            return transition(self.zone, second, first), None
         twice = self.calendar.follows_real_time or self.dst_policy is DstPolicy.BOTH
         return first, second if twice else None
 
@@ -212,19 +214,14 @@ def _days(after: datetime, until: datetime) -> Iterator[tuple[datetime, datetime
         start = end
 
 
-def _offsets(local: datetime) -> tuple[timedelta, timedelta]:
-    """Return the offsets before and after a transition at ``local``; equal without one."""
+def _fold_width(local: datetime) -> timedelta:
+    """Return how much of the wall clock comes twice around ``local``; zero if none does."""
     offset = local.replace(fold=0).utcoffset() or _NO_TIME
     other = local.replace(fold=1).utcoffset() or _NO_TIME
-    return offset, other
-
-
-def _fold_width(local: datetime) -> timedelta:
-    offset, other = _offsets(local)
     return max(offset - other, _NO_TIME)
 
 
-def _transition(zone: ZoneInfo, earlier: datetime, later: datetime) -> datetime:
+def transition(zone: ZoneInfo, earlier: datetime, later: datetime) -> datetime:
     """Return the first whole second in ``(earlier, later]`` with the offset of ``later``."""
     target = later.astimezone(zone).utcoffset()
     low, high = 0, int((later - earlier).total_seconds())
