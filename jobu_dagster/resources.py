@@ -15,6 +15,7 @@ from jobu_core.errors import JobuError
 from jobu_core.execution.adopt import adopt_params, adopt_pending, adopt_rerun
 from jobu_core.execution.batch import run_batch
 from jobu_core.execution.run import Attempt, Outcome
+from jobu_core.models import MAX_ID
 from jobu_dagster.process import process
 from jobu_dagster.supervision import worker_id
 
@@ -65,7 +66,9 @@ class Launch:
         if self._superseded:
             return
         if self._attempt is None:
-            ((execution_id, token),) = self._rows()
+            (execution_id, token), *others = self._rows()
+            if others:
+                raise dg.Failure("a run of stages carries one execution", allow_retries=False)
             self._attempt = self._begin(execution_id, token, sink)
             if self._attempt is None:
                 self._superseded = True
@@ -98,6 +101,7 @@ class Launch:
         ids = self._config.get("execution_ids") or []
         token = self._config.get("token")
         try:
+            _check_ids(ids)
             if ids and self._run.parent_run_id is not None:
                 own = UUID(self._run.run_id)
                 return [(adopt_rerun(self._runtime, id_, self._run.run_id), own) for id_ in ids]
@@ -122,6 +126,11 @@ class Launch:
             "nothing to execute: give resources.launch.config.params (the handler's params)"
             " or .cron (a cron job's name)",
         )
+
+
+def _check_ids(ids: Sequence[int]) -> None:
+    if not all(0 < id_ <= MAX_ID for id_ in ids):
+        raise ValueError("execution_ids: an id is a number from 1 to 2**63 - 1")
 
 
 def _conclude(outcomes: Sequence[Outcome], sink: OpSink) -> None:

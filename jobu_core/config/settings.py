@@ -116,6 +116,9 @@ def load_settings(root: Path | None = None) -> Settings:
     except SettingsError as error:
         msg = f"configuration: {error}: a list or group in the environment must be JSON"
         raise ConfigError(msg) from None
+    except RecursionError:
+        msg = "configuration: a list or group in the environment must be JSON, and not so deep"
+        raise ConfigError(msg) from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -26,13 +26,27 @@ FILES: Final = {
 """File → the top-level keys it may hold."""
 
 _MAX_BYTES: Final = 1_000_000
+_MAX_DEPTH: Final = 20
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys and aliases (no expansion bombs)."""
+    """Safe YAML that refuses duplicate keys, deep nesting and aliases (no expansion bombs)."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        try:
+            return self._compose(parent, index)
+        finally:
+            self._depth -= 1
+
+    def _compose(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self._depth > _MAX_DEPTH:
+            raise ConfigError(f"nested deeper than {_MAX_DEPTH}")
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             msg = f"line {event.start_mark.line + 1}: YAML aliases are not allowed"
@@ -44,6 +58,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 msg = f"line {key_node.start_mark.line + 1}: a key must be a plain word"
+                raise ConfigError(msg)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                msg = f"line {key_node.start_mark.line + 1}: merge keys (<<) are not allowed"
                 raise ConfigError(msg)
             key = self.construct_object(key_node, deep=True)
             if key in seen:
@@ -90,6 +107,9 @@ def _read_file(
         raise ConfigError(msg) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         msg = f"{path.name}: not valid YAML: not UTF-8 text"
+        raise ConfigError(msg) from None
+    except ValueError:  # a date that is none, an integer with too many digits
+        msg = f"{path.name}: not valid YAML: a value is not what it looks like"
         raise ConfigError(msg) from None
     if loaded is None:
         return {}

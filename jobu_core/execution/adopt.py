@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import Conflict
+from jobu_core.errors import Conflict, InvalidParams
 from jobu_core.execution.retry import insert_retry
 from jobu_core.models import NewExecution, ParamSource, Trigger
 from jobu_core.store import launches
+from jobu_core.store.documents import MAX_PARAMS_BYTES, refusal
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import find_by_dedupe_key, get_execution, insert_executions
 
@@ -55,6 +56,9 @@ def adopt_params(
 
     Raises InvalidInput when the params do not fit the handler.
     """
+    problem = refusal(params, max_bytes=MAX_PARAMS_BYTES)
+    if problem is not None:
+        raise InvalidParams(f"params: {problem}")
     runtime.registry.validate(handler_name, params)
     limits = runtime.settings.worker
     key = f"run:{run_id}"

@@ -22,6 +22,7 @@ from jobu_core.models import (
     Status,
     Trigger,
 )
+from jobu_core.store.documents import storable
 from jobu_core.store.engine import as_dict
 from jobu_core.store.schema import cron_jobs, dispatch_skips, job_executions
 
@@ -91,7 +92,9 @@ def find_job(connection: sa.Connection, reference: str, *, lock: bool = False) -
     statement = select(cron_jobs).where(condition)
     if lock:
         statement = statement.with_for_update(key_share=True)
-    row = connection.execute(statement).one_or_none()
+    # No row is called what PostgreSQL cannot store, and asking for it would be an error.
+    usable = storable(reference) == reference
+    row = connection.execute(statement).one_or_none() if usable else None
     if row is None:
         msg = f"no cron job {reference!r}"
         raise NotFound(msg)
@@ -191,6 +194,28 @@ def record_skips(connection: sa.Connection, skips: Sequence[Skip]) -> None:
         index_elements=["job_id", "scheduled_time"],
     )
     connection.execute(statement, [_skip_values(skip) for skip in skips])
+
+
+def list_skips(connection: sa.Connection, job_id: int, *, limit: int) -> list[Skip]:
+    """Return the newest skips of a job, newest first."""
+    statement = (
+        select(dispatch_skips)
+        .where(dispatch_skips.c.job_id == job_id)
+        .order_by(dispatch_skips.c.scheduled_time.desc())
+        .limit(limit)
+    )
+    return [
+        Skip(
+            row.job_id,
+            row.scheduled_time,
+            SkipReason(row.reason),
+            row.revision,
+            row.until,
+            row.count,
+            row.detail,
+        )
+        for row in connection.execute(statement)
+    ]
 
 
 def extend_invalid(connection: sa.Connection, job: CronJob, until: datetime, detail: str) -> bool:
