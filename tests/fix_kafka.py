@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.requirements import missing
 
@@ -99,6 +99,11 @@ class KafkaServer:
         """Make a topic and wait until it exists."""
         admin = self._admin()  # kept by name: its end would cancel the request
         admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Let a topic have ``total`` partitions."""
+        admin = self._admin()
+        admin.create_partitions([NewPartitions(name, total)])[name].result(30)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until no metadata names it."""

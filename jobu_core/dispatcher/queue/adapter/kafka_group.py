@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from jobu_core.models import QueueMessage
+
 _log: Final = logging.getLogger("jobu.kafka")
 _SLICE_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 5.0
@@ -37,7 +39,14 @@ _TAKEN_OVER: Final = frozenset(
 )
 """Answers to a commit that came too late: the new owner commits what the table says."""
 
-_NO_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001 - idem
+_PASSES_BY: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - idem
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - idem
+    },
+)
+"""What a member is told while it waits for partitions, and need not act on."""
 
 
 @dataclass(slots=True)
@@ -149,6 +158,13 @@ class KafkaGroupAdapter(KafkaAdapter):
             raise PositionMoved(f"{self.topic}: the group has moved partitions")
         return messages
 
+    def _readable(self, message: Message) -> QueueMessage:
+        error = message.error()
+        if error is not None and error.code() == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - idem
+            self._is_positioned = False
+            raise PositionMoved(f"{self.topic}: the group gave this member up; it joins again")
+        return super()._readable(message)
+
     def _stop_reading(self, member: _Membership) -> None:
         self._is_positioned = False
         mine = [TopicPartition(self.topic, at) for at in member.reading]
@@ -160,7 +176,7 @@ class KafkaGroupAdapter(KafkaAdapter):
         """Let the client run the group's callbacks; messages are not wanted here."""
         message: Message | None = self._call(lambda consumer: consumer.poll(_SLICE_SECONDS))
         error = message.error() if message is not None else None
-        if error is not None and error.code() not in _NO_TOPIC:
+        if error is not None and error.code() not in _PASSES_BY:
             raise QueueUnavailable(f"Kafka at {self._bootstrap}: {error.str()}")
 
     def _member(self) -> _Membership:

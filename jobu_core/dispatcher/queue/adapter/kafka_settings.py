@@ -38,6 +38,7 @@ CONSUMER: Final[Mapping[str, Any]] = {
 
 MEMBER: Final[Mapping[str, Any]] = {
     "max.poll.interval.ms": 60_000,  # a process that stopped ticking gives its partitions up
+    "session.timeout.ms": 15_000,  # and one that was killed, sooner
 }
 """Beside CONSUMER, in group mode."""
 
