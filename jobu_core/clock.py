@@ -11,15 +11,6 @@ import time
 from typing import Protocol
 
 
-def seconds_since(epoch_seconds: float) -> float:
-    """Return the age of an instant that this machine's clock wrote; never negative.
-
-    For display and for timestamps of others (a process's start, Dagster's records);
-    a due date or deadline of ours is compared in the database.
-    """
-    return max(0.0, time.time() - epoch_seconds)
-
-
 class Clock(Protocol):
     """A monotonic clock that can wait."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobu_core.clock import seconds_since
+from jobu_core.clock import SystemClock
 from jobu_core.config import load_settings
 from jobu_core.crash_points import reach
 from jobu_core.execution.cancel import request_cancel_of_run
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from dagster import DagsterRun
 
+    from jobu_core.clock import Clock
     from jobu_core.config import Settings
 
 _HEALTH = {RunHealth.ALIVE: WorkerStatus.RUNNING, RunHealth.LOST: WorkerStatus.FAILED}
@@ -46,6 +47,8 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
         """Connect to nothing yet."""
         self._inst_data = inst_data
         self._celery: Celery | None = None
+        self._clock: Clock = SystemClock()
+        self._rowless_since: dict[str, float] = {}
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -126,12 +129,15 @@ class JobuRunLauncher(RunLauncher[Any], ConfigurableClass):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Answer from ``job_executions`` and ``workers``, not from Celery's results."""
         runtime = process().runtime()
-        record = self._instance.get_run_record_by_id(run.run_id)
-        started = record.start_time if record is not None else None
+        now = self._clock.monotonic()
         health = run_health(
             runtime.engine,
             run.run_id,
             lease_seconds=runtime.settings.worker.lease_seconds,
-            started_seconds_ago=seconds_since(started) if started else 0.0,
+            rowless_seconds=now - self._rowless_since.get(run.run_id, now),
         )
+        if health.is_rowless and health.verdict is RunHealth.ALIVE:
+            self._rowless_since.setdefault(run.run_id, now)
+        else:
+            self._rowless_since.pop(run.run_id, None)
         return CheckRunHealthResult(_HEALTH[health.verdict], health.message)

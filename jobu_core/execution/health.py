@@ -38,6 +38,8 @@ class HealthReport:
 
     verdict: RunHealth
     message: str
+    is_rowless: bool = False
+    """Whether no execution belongs to the run."""
 
 
 def run_health(
@@ -45,24 +47,27 @@ def run_health(
     run_id: str,
     *,
     lease_seconds: float,
-    started_seconds_ago: float,
+    rowless_seconds: float,
 ) -> HealthReport:
     """Judge a run in state STARTED by its rows and their workers.
 
-    A RUNNING row keeps its run alive whatever its heartbeat: the reconciler alone
-    declares workers lost. Raises StoreUnavailable.
+    ``rowless_seconds``: how long the caller has seen it without any row, by its own
+    monotonic clock; the start that Dagster notes is by some other host's. A RUNNING
+    row keeps its run alive whatever its heartbeat: the reconciler alone declares
+    workers lost. Raises StoreUnavailable.
     """
     with transaction(engine) as connection:
         rows = rows_of_run(connection, run_id, lease_seconds=lease_seconds)
-    return judge(rows, started_seconds_ago=started_seconds_ago)
+    return judge(rows, rowless_seconds=rowless_seconds)
 
 
-def judge(rows: Sequence[RowOfRun], *, started_seconds_ago: float) -> HealthReport:
+def judge(rows: Sequence[RowOfRun], *, rowless_seconds: float) -> HealthReport:
     """Apply the rule to rows that were read."""
     if not rows:
-        if started_seconds_ago <= NO_ROW_GRACE_SECONDS:
-            return HealthReport(RunHealth.ALIVE, "no execution claimed yet")
-        return HealthReport(RunHealth.LOST, "no execution was ever claimed by this run")
+        if rowless_seconds <= NO_ROW_GRACE_SECONDS:
+            return HealthReport(RunHealth.ALIVE, "no execution claimed yet", is_rowless=True)
+        message = "no execution was ever claimed by this run"
+        return HealthReport(RunHealth.LOST, message, is_rowless=True)
     running = [row.execution_id for row in rows if row.status is Status.RUNNING]
     if running:
         return HealthReport(RunHealth.ALIVE, f"execution {running[0]} is RUNNING")

@@ -26,4 +26,4 @@ def test_verdict_follows_the_rows(
     verdict: RunHealth,
 ) -> None:
     """Only a run whose rows have all left it and whose worker is gone is lost."""
-    assert judge(rows, started_seconds_ago=seconds).verdict is verdict
+    assert judge(rows, rowless_seconds=seconds).verdict is verdict
