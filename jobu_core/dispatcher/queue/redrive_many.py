@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from jobu_core.clock import SystemClock
+from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.copies import Copy, read_copy
 from jobu_core.dispatcher.queue.dead_letters import redrive
 from jobu_core.errors import Conflict, InvalidInput
@@ -104,6 +105,8 @@ class Redriver:
                 return Outcome(place, copy.letter_id, "undecided", detail=text)
             refused = [(copy.original, copy.generation, copy.rejection)]
             insert_dead_letters(connection, copy.group_id, refused)
+            reach("redrive.letter_put_back")
+        reach("redrive.put_back_committed")
         return None
 
     def _redrive(self, place: str, letter_id: UUID) -> Outcome:
