@@ -1,4 +1,4 @@
-"""README.md as data: its fenced blocks, and which of them the tests execute."""
+"""Pages as data: their fenced blocks, and which of the README's the tests execute."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 README: Final = Path(__file__).resolve().parents[1] / "README.md"
+OPERATIONS: Final = README.parent / "docs" / "operations.md"
 MARK: Final = "<!-- executed by tests/e2e/test_readme.py -->"
 
 _BLOCK: Final = re.compile(
@@ -25,9 +26,9 @@ class Block:
     executed: bool
 
 
-def blocks(language: str) -> list[Block]:
-    """Return the README's blocks of one language, in order."""
-    text = README.read_text(encoding="utf-8")
+def blocks(language: str, page: Path = README) -> list[Block]:
+    """Return a page's blocks of one language, in order."""
+    text = page.read_text(encoding="utf-8")
     return [
         Block(found["language"], found["text"], found["mark"] is not None)
         for found in _BLOCK.finditer(text)

@@ -22,12 +22,13 @@ from jobu_core.handlers.registry import load_registry
 from jobu_core.models import JobEvent
 from jobu_core.pipeline.paths import Paths
 from jobu_core.services.parts import PARTS
-from tests.readme import README, blocks
+from tests.compose_files import read
+from tests.readme import OPERATIONS, README, blocks
 
 PROJECT = README.parent
 LINES = [
     line.partition("    #")[0].removeprefix(".venv/bin/")
-    for block in blocks("sh")
+    for block in [*blocks("sh"), *blocks("sh", OPERATIONS)]
     for line in block.text.splitlines()
     if line.strip()
 ]
@@ -51,6 +52,17 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
+def profiles_of(compose_file: str) -> set[str]:
+    """Return the profiles that a compose file knows."""
+    services = read(compose_file)["services"].values()
+    return {profile for each in services for profile in each.get("profiles", ())}
+
+
+def after(option: str, words: list[str]) -> str | None:
+    """Return the word behind ``option``, or None."""
+    return words[words.index(option) + 1] if option in words else None
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_every_shown_command_exists(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A renamed command, option, target or setting makes the README fail."""
@@ -64,6 +76,14 @@ def test_every_shown_command_exists(line: str, monkeypatch: pytest.MonkeyPatch) 
             name, _, value = arguments[0].partition("=")
             monkeypatch.setenv(name, value)
             load_settings(PROJECT)
+        case "docker":
+            files = [word for word in arguments if word.endswith(".yaml")]
+            profiles = {each for file in files for each in profiles_of(Path(file).name)}
+            assert files
+            assert {after("--profile", arguments)} <= {*profiles, None}
+        case "python":
+            assert (PROJECT / arguments[0]).is_file()
+            assert set(arguments[1:]) <= set(PARTS)
         case "echo":
             assert isinstance(decode_event(arguments[0].encode(), max_bytes=10_000), JobEvent)
             assert arguments[-1] == load_settings(PROJECT).queue_dispatcher.kafka_topic

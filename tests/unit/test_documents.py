@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobu_core.config import DatabaseSettings, Settings
 from jobu_core.dispatcher.queue import event, isolate, resolve
 from jobu_core.models import Stage
 
@@ -42,6 +44,28 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     """A relative link names a file that exists."""
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_settings_that_the_operations_page_names_exist() -> None:
+    """A renamed setting makes the page fail, whether written as a path or as a variable."""
+    page = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    sections = "|".join(Settings.model_fields)
+    paths = set(re.findall(rf"`((?:{sections})(?:\.\w+)+)[`:]", page)) - {"handlers.yaml"}
+    variables = set(re.findall(r"`JOBU_([A-Z_]+)", page)) - {"", "STACK"}
+    written = {path.split(".", 1)[0]: path for path in paths}
+    assert {"worker", "queue_dispatcher", "dispatcher", "databases", "admin"} <= set(written)
+    for path in [*paths, *(name.lower().replace("__", ".") for name in variables)]:
+        assert _setting_exists(path), path
+
+
+def _setting_exists(path: str) -> bool:
+    model: Any = Settings
+    for part in path.replace("databases.default", "databases").split("."):
+        field = model.model_fields.get(part)
+        if field is None:
+            return False
+        model = DatabaseSettings if part == "databases" else field.annotation
+    return True
 
 
 def test_decisions_are_numbered_without_gap_or_repetition() -> None:
