@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterRunStatus
 
+from jobu_core.crash_points import reach
 from jobu_core.execution.cancel import request_cancel_of_run
 from jobu_core.store import workers
 from jobu_core.store.engine import transaction
@@ -47,6 +48,7 @@ class JobuRunCoordinator(QueuedRunCoordinator):
         """
         run = self._instance.get_run_by_id(run_id)
         is_canceled: bool = super().cancel_run(run_id)
+        reach("coordinator.run_canceled")
         if run is not None and run.status is DagsterRunStatus.QUEUED:
             token = run.tags.get(tags.LAUNCH) if run.parent_run_id is None else None
             engine = process().runtime().engine

@@ -141,12 +141,16 @@ class Workers:
         self._stack = ExitStack()
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start one worker with two slots, in a process group of its own."""
+    def start(self, *program: str) -> subprocess.Popen[bytes]:
+        """Start one worker with two slots, in a process group of its own.
+
+        ``program``: the module to run it with, and its own arguments; Celery's by default.
+        """
         log = self._stack.enter_context((self._root / "worker.log").open("ab"))
         started = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "-A", "jobu_dagster.worker", "worker"),
+                *(sys.executable, "-m", *(program or ("celery",))),
+                *("-A", "jobu_dagster.worker", "worker"),
                 *("--concurrency=2", "--queues=dagster", "--loglevel=WARNING"),
                 *(f"--hostname=w{len(self.running)}-{os.getpid()}@%h",),
             ],

@@ -48,7 +48,8 @@ def start(action: Callable[..., object], *arguments: object) -> BaseProcess:
 def _server() -> ForkServerContext:
     """Return the server that processes are forked from; what they need it imports once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.dispatching", "tests.crash.site"])
+    warm = ("dispatching", "site", "carrying")
+    context.set_forkserver_preload([f"tests.crash.{name}" for name in warm])
     return context
 
 

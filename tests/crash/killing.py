@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobu_core.crash_points import AUDIT_EVENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KILLED: Final = 137
 """Exit code of a process that ended at its crash point."""
@@ -25,5 +28,23 @@ def die_at(point: str, visit: int = 1) -> None:
             visits += 1
             if visits == visit:
                 os._exit(KILLED)
+
+    sys.addaudithook(hook)
+
+
+def die_when_armed(point: str, trigger: Path) -> None:
+    """End the process that reaches ``point`` while the file ``trigger`` is there, and one only.
+
+    For processes that fork and are started anew: who removes the file is the one to die.
+    """
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event != AUDIT_EVENT or arguments != (point,):
+            return
+        try:
+            trigger.unlink()
+        except FileNotFoundError:
+            return
+        os._exit(KILLED)
 
     sys.addaudithook(hook)
