@@ -67,7 +67,7 @@ class SecureListener:
     user: str = "jobu"
     password: str = "s3cret-of-the-broker"  # noqa: S105 - idem
 
-    def client(self, mechanism: str = "PLAIN", **changed: str) -> dict[str, str]:
+    def client(self, mechanism: str = "PLAIN") -> dict[str, str]:
         """Return what ``kafka.client`` of the configuration must hold."""
         return {
             "security.protocol": "SASL_SSL",
@@ -75,7 +75,7 @@ class SecureListener:
             "sasl.mechanism": mechanism,
             "sasl.username": self.user,
             "sasl.password": self.password,
-        } | {name.replace("_", "."): value for name, value in changed.items()}
+        }
 
 
 @dataclass(frozen=True, slots=True)
