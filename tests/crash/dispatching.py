@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from jobu_core.clock import ManualClock
+from jobu_core.clock import ManualClock, SystemClock
 from jobu_core.config import Settings
 from jobu_core.dispatcher.cron.dispatch import dispatch_handler
 from jobu_core.dispatcher.launch import claim_due
@@ -30,6 +30,7 @@ from jobu_core.models import QueueMessage
 from jobu_core.pipeline.paths import Paths
 from jobu_core.runs import RunState
 from jobu_core.store.engine import open_engine, transaction
+from jobu_core.store.positions import read_positions
 from jobu_core.store.schema import job_executions, metadata
 from tests.attempt_support import MemorySink
 from tests.crash.audit import audit, violations
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from jobu_core.clock import Clock
     from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter
     from jobu_core.handlers.base import HandlerContext
     from tests.crash.audit import Message
@@ -53,6 +55,7 @@ TOPIC: Final = "jobu-events"
 GROUP: Final = "jobu-queue-dispatcher"
 SLOTS: Final = 2
 _STEP_SECONDS: Final = 5.0
+_TICK_SECONDS: Final = 0.5
 _MOST_STEPS: Final = 60
 
 
@@ -165,7 +168,6 @@ class Dispatcher:
         self.reconciler = Reconciler(
             self.engine, self.registry, self.settings, self.runs, self.clock
         )
-        self._ingest: Ingest | None = None
 
     def _settings(self) -> Settings:
         plain = Settings(root=self.site.root)
@@ -179,16 +181,25 @@ class Dispatcher:
 
     def ingest(self) -> None:
         """Read what the queue has; by Kafka with real waits, else without any."""
-        if self._ingest is None:
-            clock = None if self.site.bootstrap else self.clock
-            opened = Ingest(self.engine, self.registry, self.settings, self._adapter(), clock)
-            self._ingest = self._stack.enter_context(opened)
-        self._ingest.tick(2.0)
+        if self.site.bootstrap is None:
+            adapter: BaseQueueAdapter
+            adapter = MemoryAdapter(self.site.topic.broker(), TOPIC, GROUP, self.clock)
+            self._opened(adapter, self.clock).tick(_TICK_SECONDS)
+            return
+        adapter = KafkaAdapter(self.site.bootstrap, TOPIC, GROUP)
+        ingest = self._opened(adapter, SystemClock())
+        for _ in range(_MOST_STEPS):
+            ingest.tick(_TICK_SECONDS)
+            if not any(adapter.lag(self._positions()).values()):
+                return
 
-    def _adapter(self) -> BaseQueueAdapter:
-        if self.site.bootstrap:
-            return KafkaAdapter(self.site.bootstrap, TOPIC, GROUP)
-        return MemoryAdapter(self.site.topic.broker(), TOPIC, GROUP, self.clock)
+    def _opened(self, adapter: BaseQueueAdapter, clock: Clock) -> Ingest:
+        ingest = Ingest(self.engine, self.registry, self.settings, adapter, clock)
+        return self._stack.enter_context(ingest)
+
+    def _positions(self) -> dict[int, int]:
+        with transaction(self.engine) as connection:
+            return {at.partition: at.next_offset for at in read_positions(connection, GROUP, TOPIC)}
 
     def cron(self) -> None:
         """Decide what is due, as the schedule of each handler does."""
