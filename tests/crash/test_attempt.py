@@ -10,11 +10,14 @@ import pytest
 from jobu_core.models import Status
 from tests.crash.audit import audit, audit_loads
 from tests.crash.cases import Case
-from tests.crash.children import die
+from tests.crash.children import die, start
 from tests.crash.site import FIRST_WORKER, execute, execute_slowly
 from tests.fix_aftermath import LOAD
+from tests.load_bench import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fix_aftermath import Aftermath
 
 
@@ -102,4 +105,28 @@ def test_a_long_launch_that_dies_giving_rows_back_loses_none(aftermath: Aftermat
     aftermath.settle()
     for row in aftermath.rows(batch):
         assert (row.status, row.attempt) == (Status.SUCCESS, 1)
+    audit(aftermath.runtime.engine)
+
+
+@pytest.mark.rule(10)
+def test_an_attempt_that_was_given_up_writes_nothing_and_ends(
+    aftermath: Aftermath,
+    tmp_path: Path,
+) -> None:
+    """It was alive after all: its late finish is refused, and its process exits at once."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    batch = aftermath.launched("waiting", params={"begun": str(begun), "go": str(go)})
+    late = start(execute, aftermath.site, batch)
+    wait_until(begun.exists)
+    aftermath.reconciler.tick()
+    aftermath.wait(aftermath.runtime.settings.worker.lease_seconds)
+    aftermath.reconciler.tick()
+    assert [row.status for row in aftermath.rows(batch)] == [Status.PENDING]
+    go.touch()
+    late.join(30)
+    assert late.exitcode == 1
+    assert [row.status for row in aftermath.rows(batch)] == [Status.PENDING]
+    aftermath.settle()
+    (row,) = aftermath.rows(batch)
+    assert (row.status, row.attempt, row.result) == (Status.SUCCESS, 2, {"attempt": 2})
     audit(aftermath.runtime.engine)
