@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from jobu_admin.cli import cron_times
+from jobu_admin.cli.cron_options import (  # noqa: TC001 - typer reads annotations at run time
+    Backoff,
+    Description,
+    Dst,
+    Grace,
+    Job,
+    Misfire,
+    Overlap,
+    Params,
+    Retries,
+    Timeout,
+    Timezone,
+)
 from jobu_admin.cli.output import JsonFlag, print_json, print_record, print_rows
 from jobu_admin.cli.session import open_store, operator
 from jobu_core.dispatcher.cron import edit as jobs
@@ -25,6 +38,9 @@ if TYPE_CHECKING:
     from jobu_core.models import CronJob
 
 app = typer.Typer(no_args_is_help=True, help="Cron jobs: what runs when.")
+app.command(name="next")(cron_times.next_)
+app.command()(cron_times.explain)
+app.command()(cron_times.lint)
 
 _COLUMNS: Final = (
     "id",
@@ -35,43 +51,8 @@ _COLUMNS: Final = (
     "is_enabled",
     "next_fire",
 )
-
-Job = Annotated[str, typer.Argument(metavar="NAME", help="The job's name or id.")]
-Params = Annotated[
-    str | None,
-    typer.Option("--params", help="The handler's params: a JSON object, or @FILE."),
-]
-Timezone = Annotated[str | None, typer.Option("--timezone", help="IANA name; default UTC.")]
-Description = Annotated[str | None, typer.Option("--description")]
-Overlap = Annotated[
-    str | None,
-    typer.Option(
-        "--overlap",
-        help="While one is active: skip (default), allow, queue_one, queue_all.",
-    ),
-]
-Misfire = Annotated[
-    str | None,
-    typer.Option("--misfire", help="Of missed occurrences run: latest (default), all, none."),
-]
-Grace = Annotated[
-    int | None,
-    typer.Option("--misfire-grace", help="Seconds after which a missed one never runs; 3600."),
-]
-Dst = Annotated[str | None, typer.Option("--dst", help="When clocks change: standard.")]
-Retries = Annotated[
-    int | None,
-    typer.Option("--max-retry", help="Attempts after the first; default 3."),
-]
-Backoff = Annotated[
-    int | None,
-    typer.Option("--retry-backoff", help="Seconds before the first retry, then doubled; 10."),
-]
-Timeout = Annotated[
-    int | None,
-    typer.Option("--timeout", help="Seconds an attempt may take; default 3600."),
-]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many times.")]
+_RECENT_SKIPS: Final = 20
+_SKIP_COLUMNS: Final = ("scheduled_time", "until", "count", "reason", "detail")
 
 
 @app.command()
@@ -185,10 +166,18 @@ def list_(
 
 @app.command()
 def show(job: Job, *, as_json: JsonFlag = False) -> None:
-    """Show one job with everything that is known of it."""
+    """Show one job with everything that is known of it, and what did not run lately."""
     with open_store() as runtime, transaction(runtime.engine) as connection:
-        found = _described(store.find_job(connection, job), store.read_now(connection))
-    print_record(found, as_json=as_json)
+        found = store.find_job(connection, job)
+        described = _described(found, store.read_now(connection))
+        skips = store.list_skips(connection, found.id, limit=_RECENT_SKIPS)
+    if as_json:
+        print_json({**described, "recent_skips": [asdict(skip) for skip in skips]})
+        return
+    print_record(described, as_json=False)
+    if skips:
+        typer.echo("\nwhat did not run, newest first:")
+        print_rows([asdict(skip) for skip in skips], _SKIP_COLUMNS, as_json=False)
 
 
 @app.command()
@@ -220,22 +209,6 @@ def run(job: Job, *, as_json: JsonFlag = False) -> None:
         print_json({"execution_id": made})
         return
     typer.echo(f"execution {made} is pending; see `jobu executions show {made}`")
-
-
-@app.command(name="next")
-def next_(job: Job, *, count: Count = 5, as_json: JsonFlag = False) -> None:
-    """Print the next fire times, in the job's zone and in UTC."""
-    with open_store() as runtime, transaction(runtime.engine) as connection:
-        found = store.find_job(connection, job)
-        now = store.read_now(connection)
-    times = usable_times(found)
-    rows = [
-        {"local": at.astimezone(times.zone).isoformat(), "utc": at}
-        for at in islice(times.after(now), count)
-    ]
-    print_rows(rows, ("local", "utc"), as_json=as_json)
-    if not found.is_enabled:
-        typer.echo(f"{found.name} is disabled: none of these will run", err=True)
 
 
 def _switch(job: str, *, enabled: bool) -> None:

@@ -204,18 +204,7 @@ def list_skips(connection: sa.Connection, job_id: int, *, limit: int) -> list[Sk
         .order_by(dispatch_skips.c.scheduled_time.desc())
         .limit(limit)
     )
-    return [
-        Skip(
-            row.job_id,
-            row.scheduled_time,
-            SkipReason(row.reason),
-            row.revision,
-            row.until,
-            row.count,
-            row.detail,
-        )
-        for row in connection.execute(statement)
-    ]
+    return [_skip(row) for row in connection.execute(statement)]
 
 
 def extend_invalid(connection: sa.Connection, job: CronJob, until: datetime, detail: str) -> bool:
@@ -287,6 +276,13 @@ def _skip_values(skip: Skip) -> dict[str, Any]:
         "detail": skip.detail,
         "revision": skip.revision,
     }
+
+
+def _skip(row: sa.Row[Any]) -> Skip:
+    values = as_dict(row)
+    del values["decided_at"]
+    values["reason"] = SkipReason(values["reason"])
+    return Skip(**values)
 
 
 def _job(row: sa.Row[Any]) -> CronJob:

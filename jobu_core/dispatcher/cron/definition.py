@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobu_core.config import DispatcherSettings
     from jobu_core.dispatcher.catalog import HandlerCatalog
+    from jobu_core.models import CronJob
 
 _INT4_MAX: Final = 2**31 - 1
 
@@ -79,6 +80,16 @@ def spec_of(values: Mapping[str, Any]) -> CronJobSpec:
                 text = f"unknown field{suggest(where, CronJobSpec.model_fields)}"
             problems.append(f"{where}: {text}")
         raise InvalidCron("; ".join(problems)) from None
+
+
+def decided_by_people(job: CronJob) -> dict[str, Any]:
+    """Return the fields of a saved job that a spec has."""
+    return {name: getattr(job, name) for name in CronJobSpec.model_fields}
+
+
+def saved_spec(job: CronJob) -> CronJobSpec:
+    """Return the spec that a saved job has; raises as ``spec_of`` does."""
+    return spec_of(decided_by_people(job))
 
 
 def check_spec(

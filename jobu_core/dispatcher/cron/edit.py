@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from jobu_core.crash_points import reach
-from jobu_core.dispatcher.cron.definition import CronJobSpec, check_spec, spec_of
+from jobu_core.dispatcher.cron.definition import check_spec, decided_by_people, spec_of
 from jobu_core.dispatcher.cron.fire_times import fire_times
 from jobu_core.dispatcher.cron.policies import whole_span
 from jobu_core.errors import InvalidInput
@@ -71,7 +71,7 @@ def edit_job(
     """
     with transaction(engine) as connection:
         job = store.find_job(connection, reference, lock=True)
-        spec = spec_of({**_decided_by_people(job), **changes})
+        spec = spec_of({**decided_by_people(job), **changes})
         check_spec(spec, catalog, settings, store.read_now(connection))
         return _save(connection, job, spec.model_dump(), "cron.edit", who)
 
@@ -110,7 +110,7 @@ def _save(
     what: str,
     who: str,
 ) -> CronJob:
-    before = _decided_by_people(job)
+    before = decided_by_people(job)
     changed = {name: value for name, value in values.items() if before[name] != value}
     if not changed:
         return job
@@ -152,12 +152,8 @@ def _skip_undecided(
     store.record_skips(connection, [skip])
 
 
-def _decided_by_people(job: CronJob) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in CronJobSpec.model_fields}
-
-
 def _audited(job: CronJob) -> dict[str, Any]:
-    return {**_decided_by_people(job), "id": job.id, "revision": job.revision}
+    return {**decided_by_people(job), "id": job.id, "revision": job.revision}
 
 
 def _subject(job: CronJob) -> str:

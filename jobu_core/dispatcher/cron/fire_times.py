@@ -184,6 +184,15 @@ def fire_times(
     return FireTimes(parse(expression), zone_of(timezone), dst_policy)
 
 
+def dst_policy_of(name: str) -> DstPolicy:
+    """Return the DST policy called ``name``; raises InvalidCron with the known ones."""
+    try:
+        return DstPolicy(name)
+    except ValueError:
+        msg = f"dst_policy {name!r} is unknown; known are {', '.join(DstPolicy)}"
+        raise InvalidCron(msg) from None
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return the time zone called ``name``; raises InvalidCron with the nearest name."""
     if name not in _NOT_PORTABLE:
