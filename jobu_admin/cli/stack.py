@@ -97,8 +97,14 @@ def _rotate_installation() -> None:
 
 
 def migrate() -> None:
-    """Bring the job store's schema to this version."""
+    """Bring the job store's schema to this version, and make Dagster's tables.
+
+    The only command that needs a role which may create tables (docs/security.md).
+    """
+    from jobu_dagster.storage import JobuStorage  # noqa: PLC0415 - slow, and for this one only
+
     with open_store():
+        JobuStorage()  # opening it makes what is missing
         typer.echo(f"jobu: the job store is at revision {head_revision()}")
 
 

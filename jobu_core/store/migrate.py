@@ -8,8 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
+from jobu_core.errors import ConfigError
 from jobu_core.store.engine import transaction
 
 if TYPE_CHECKING:
@@ -29,9 +32,24 @@ def migrate(engine: sa.Engine) -> str:
     """Apply every missing revision in one transaction and return the head revision.
 
     Safe to call from many processes at once: all but one wait, then find nothing
-    to do. Raises StoreUnavailable when the database cannot be reached.
+    to do, for which no right to create anything is needed. Raises StoreUnavailable
+    when the database cannot be reached, ConfigError when the role lacks a right.
     """
+    try:
+        return _migrate(engine)
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        raise ConfigError(
+            f"the job store's role lacks a right: {error.orig.diag.message_primary}; run"
+            " `jobu migrate` as the owner of its tables, then docker/sql/grants.sql"
+        ) from None
+
+
+def _migrate(engine: sa.Engine) -> str:
     with transaction(engine) as connection:
+        if current_revision(connection) == head_revision():
+            return head_revision()
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         config = _config()
         config.attributes["connection"] = connection
