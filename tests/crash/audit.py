@@ -2,7 +2,8 @@
 
 ``violations`` holds at any moment, also between two steps of a system that works;
 ``unsettled`` is empty once it has come to rest; ``audit`` asks for both, and that
-each message and occurrence put in came out as it should.
+each message and occurrence put in came out as it should. For stores from which
+nothing was pruned.
 """
 
 from __future__ import annotations
