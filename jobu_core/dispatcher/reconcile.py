@@ -84,15 +84,17 @@ class Reconciler:
 
     def _look(self) -> ReconcileTick:
         actions: Counter[str] = Counter()
+        asked_at = self.clock.monotonic()
         with transaction(self.engine) as connection:
             rows = reconciliation.launched_rows(
                 connection,
                 lease_seconds=self.settings.worker.lease_seconds,
             )
+        judged = self._with_staleness(rows, asked_at)
         self._retire_what_was_left(rows)
         views = self._views(rows)
         reach("reconcile.rows_read")
-        for row, stale in self._with_staleness(rows):
+        for row, stale in judged:
             verdict = judge(
                 row,
                 views.get(row.id),
@@ -116,10 +118,18 @@ class Reconciler:
                 views[row.id] = launched[row.token]
         return views
 
-    def _with_staleness(self, rows: Sequence[LaunchedRow]) -> list[tuple[LaunchedRow, bool]]:
-        """Say of each row whether its heartbeat stood still for a lease, by our own clock."""
+    def _with_staleness(
+        self,
+        rows: Sequence[LaunchedRow],
+        asked_at: float,
+    ) -> list[tuple[LaunchedRow, bool]]:
+        """Say of each row whether its heartbeat stood still for a lease, by our own clock.
+
+        From the answer of the first look to the question of this one: neither a slow
+        answer nor what follows it in a look makes a heartbeat older.
+        """
         now, lease = self.clock.monotonic(), self.settings.worker.lease_seconds
-        if now - self._looked_at > lease:
+        if asked_at - self._looked_at > lease:
             self._seen.clear()
         self._looked_at = now
         seen: dict[int, tuple[datetime | None, float]] = {}
@@ -128,7 +138,7 @@ class Reconciler:
             same = before is not None and before[0] == row.heartbeat_at
             seen[row.id] = before if before is not None and same else (row.heartbeat_at, now)
         self._seen = seen
-        return [(row, now - seen[row.id][1] >= lease) for row in rows]
+        return [(row, asked_at - seen[row.id][1] >= lease) for row in rows]
 
     def _act(self, row: LaunchedRow, verdict: Verdict, run: RunView | None) -> bool:
         """Write the row, then end its run.

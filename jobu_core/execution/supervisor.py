@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -350,14 +351,15 @@ class Supervisor:
 
     def _report(self) -> None:
         """Tell Dagster what ended; kept until it was heard."""
-        while self._to_report:
-            run_id, canceled, why = self._to_report[0]
+        for report in list(self._to_report):
+            run_id, canceled, why = report
             if canceled:
                 self.runs.report_canceled(run_id, why)
             else:
                 self.runs.report_failed(run_id, why)
             reach("supervisor.run_reported")
-            del self._to_report[0]
+            with suppress(ValueError):  # a shutdown that waited in vain for this thread was first
+                self._to_report.remove(report)
 
     def _forget(self, rows: set[tuple[int, int]], runs: set[str]) -> None:
         self._signalled = {key: at for key, at in self._signalled.items() if key in rows}

@@ -15,6 +15,8 @@ from jobu_core.store import reconciliation
 from jobu_core.store.engine import transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from tests.fix_world import World
 
 LEASE = 30.0
@@ -229,6 +231,25 @@ def test_an_outage_is_no_evidence(world: World) -> None:
     assert world.status(row_id) is Status.RUNNING
     world.watch(5)
     assert world.status(row_id) is Status.PENDING
+
+
+def test_a_slow_look_makes_no_heartbeat_older(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two reads that saw one heartbeat a lease must lie, however long a look takes."""
+    row_id, _ = _running(world)
+    world.tick()
+    world.wait(5)
+    look = world.runs.states
+
+    def slowly(run_ids: Collection[str]) -> Mapping[str, RunState]:
+        world.wait(LEASE)
+        return look(run_ids)
+
+    monkeypatch.setattr(world.runs, "states", slowly)
+    monkeypatch.setattr(world.runs, "runs_of", lambda _tokens: slowly(()) and {})
+    world.tick()
+    assert world.status(row_id) is Status.RUNNING
 
 
 def test_a_reconciler_that_slept_starts_anew(world: World) -> None:

@@ -300,6 +300,28 @@ def test_a_planned_shutdown_hands_everything_back(host: Host) -> None:
         assert workers.list_workers(connection) == []
 
 
+def test_a_shutdown_overtakes_a_look_that_hangs(
+    host: Host,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The shutdown waits only so long for the thread; what both report ends neither."""
+    row, child = host.executing()
+    report, told = host.runs.report_failed, []
+
+    def hanging(run_id: str, message: str) -> None:
+        told.append(run_id)
+        if len(told) == 1:
+            host.supervisor.hand_back()
+        report(run_id, message)
+
+    monkeypatch.setattr(host.runs, "report_failed", hanging)
+    host.jobs.change(row.id, deadline_at=host.now.now)
+    host.supervisor.step()
+    assert killed(child)
+    assert len(told) == 2
+    assert host.supervisor._to_report == []
+
+
 def test_a_shutdown_does_not_undo_a_cancel(host: Host) -> None:
     """A row that was asked to cancel is not handed back but CANCELED."""
     row, child = host.executing()
