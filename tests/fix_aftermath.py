@@ -66,7 +66,7 @@ class Aftermath:
         """Insert rows and launch them in one run, which a worker has begun."""
         ids = [self.jobs.add(handler_name=handler, **values) for _ in range(rows)]
         self._beat(FIRST_WORKER)
-        batches = self._claim()
+        batches = self.claim()
         claimed = [row_id for batch in batches for row_id in batch.execution_ids]
         assert sorted(claimed) == ids
         token = batches[0].token
@@ -108,7 +108,7 @@ class Aftermath:
         for _ in range(_MOST_STEPS):
             self.reconciler.tick()
             self._beat(SECOND_WORKER)
-            for batch in self._claim():
+            for batch in self.claim():
                 run_id = self.site.runs.launch(batch)
                 state = carry_out(self.runtime, batch, run_id=run_id, worker_id=SECOND_WORKER)
                 self.site.runs.end(run_id, state)
@@ -128,10 +128,8 @@ class Aftermath:
         """Return the rows of a launch as they are now."""
         return [self.jobs.row(row_id) for row_id in batch.execution_ids]
 
-    def _beat(self, worker_id: str) -> None:
-        self.jobs.worker(worker_id, slots=100, code_version=self.runtime.registry.code_version)
-
-    def _claim(self) -> tuple[LaunchBatch, ...]:
+    def claim(self) -> tuple[LaunchBatch, ...]:
+        """Turn what is due into launches."""
         return claim_due(
             self.runtime.engine,
             handlers=self.runtime.registry.names,
@@ -139,6 +137,9 @@ class Aftermath:
             code_version=self.runtime.registry.code_version,
             lease_seconds=self.runtime.settings.worker.lease_seconds,
         ).batches
+
+    def _beat(self, worker_id: str) -> None:
+        self.jobs.worker(worker_id, slots=100, code_version=self.runtime.registry.code_version)
 
 
 @pytest.fixture

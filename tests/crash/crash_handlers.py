@@ -20,7 +20,7 @@ class Waiting(BaseModel):
     begun: str
     """A file that the handler makes."""
     go: str
-    """A file that somebody else makes."""
+    """A file that somebody else makes, its name followed by the attempt's number."""
 
 
 @handler("second_time")
@@ -45,6 +45,6 @@ def waiting(context: HandlerContext, params: Waiting) -> dict[str, int]:
     """Go on when told to."""
     Path(params.begun).touch()
     pause = Event()
-    while not Path(params.go).exists():
+    while not Path(f"{params.go}{context.attempt}").exists():
         pause.wait(0.01)
     return {"attempt": context.attempt}

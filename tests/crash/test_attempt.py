@@ -113,20 +113,29 @@ def test_an_attempt_that_was_given_up_writes_nothing_and_ends(
     aftermath: Aftermath,
     tmp_path: Path,
 ) -> None:
-    """It was alive after all: its late finish is refused, and its process exits at once."""
+    """Its late finish is refused while the next attempt runs; its process exits at once."""
     begun, go = tmp_path / "begun", tmp_path / "go"
-    batch = aftermath.launched("waiting", params={"begun": str(begun), "go": str(go)})
+    params = {"begun": str(begun), "go": str(go)}
+    batch = aftermath.launched("waiting", params=params, retry_backoff_seconds=0)
     late = start(execute, aftermath.site, batch)
     wait_until(begun.exists)
     aftermath.reconciler.tick()
     aftermath.wait(aftermath.runtime.settings.worker.lease_seconds)
     aftermath.reconciler.tick()
-    assert [row.status for row in aftermath.rows(batch)] == [Status.PENDING]
-    go.touch()
+    (again,) = aftermath.claim()
+    begun.unlink()
+    second = start(execute, aftermath.site, again)
+    wait_until(begun.exists)
+
+    (tmp_path / "go1").touch()
     late.join(30)
     assert late.exitcode == 1
-    assert [row.status for row in aftermath.rows(batch)] == [Status.PENDING]
-    aftermath.settle()
+    (row,) = aftermath.rows(batch)
+    assert (row.status, row.attempt) == (Status.RUNNING, 2)
+
+    (tmp_path / "go2").touch()
+    second.join(30)
+    assert second.exitcode == 0
     (row,) = aftermath.rows(batch)
     assert (row.status, row.attempt, row.result) == (Status.SUCCESS, 2, {"attempt": 2})
     audit(aftermath.runtime.engine)
