@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fix_events",
     "tests.fix_host",
     "tests.fix_kafka",
+    "tests.fix_kafka_events",
     "tests.fix_load",
     "tests.fix_postgres",
     "tests.fix_project",

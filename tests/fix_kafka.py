@@ -119,6 +119,11 @@ class KafkaServer:
         admin = self._admin()
         admin.delete_records([where])[where].result(30)
 
+    def forget_group(self, group: str) -> None:
+        """Delete what the group has committed, as its expiry would."""
+        admin = self._admin()
+        admin.delete_consumer_groups([group], request_timeout=30)[group].result(30)
+
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap})
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,15 @@ from confluent_kafka import Producer
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.adapter.kafka_message import UNREADABLE_HEADERS
 from jobu_core.errors import QueueUnavailable, TopicChanged
-from tests.fix_events import GROUP, Events, event
+from tests.fix_events import GROUP, event
+from tests.fix_kafka_events import settle
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter
     from jobu_core.dispatcher.queue.ingest import Ingest
     from tests.fix_kafka import KafkaServer
+    from tests.fix_kafka_events import KafkaEvents
 
 _KILLED_BEFORE_COMMIT = """
 import os, signal, sys
@@ -50,37 +50,6 @@ with Ingest(open_engine(url), FakeCatalog(), settings, Dying(bootstrap, topic, g
 """
 
 
-@dataclass
-class KafkaEvents(Events):
-    """The same sentences, on a topic of a Kafka cluster."""
-
-    bootstrap: str = ""
-
-    def adapter(self) -> BaseQueueAdapter:
-        """Return a new adapter on the topic."""
-        return KafkaAdapter(self.bootstrap, self.topic, GROUP)
-
-
-@pytest.fixture
-def on_mock(events: Events, mock_kafka: str) -> KafkaEvents:
-    """Return a topic of the mock broker; it exists once something was sent to it."""
-    return KafkaEvents(events.engine, events.settings, bootstrap=mock_kafka)
-
-
-@pytest.fixture
-def on_kafka(events: Events, real_kafka: KafkaServer) -> KafkaEvents:
-    """Return a fresh topic of the real Kafka."""
-    topic = f"events-{uuid.uuid4().hex[:8]}"
-    real_kafka.create_topic(topic)
-    base = events.configured(kafka_topic=topic)
-    return KafkaEvents(
-        base.engine,
-        base.settings,
-        topic=topic,
-        bootstrap=real_kafka.bootstrap,
-    )
-
-
 @pytest.fixture(params=["mock", pytest.param("kafka", marks=pytest.mark.kafka)])
 def anywhere(request: pytest.FixtureRequest) -> KafkaEvents:
     """Run the test on both brokers."""
@@ -99,17 +68,6 @@ def tick_until_outage(ingest: Ingest) -> None:
     """Tick until the broker's silence is noticed; a quiet tick proves nothing yet."""
     for _ in range(5):
         ingest.tick(3)
-
-
-def settle(events: KafkaEvents, count: int) -> None:
-    """Tick, each time as a new process, until ``count`` messages were read."""
-    consumed = 0
-    for _ in range(20):
-        with events.ingest() as ingest:
-            consumed += ingest.tick(1.0).consumed
-        if consumed >= count:
-            break
-    assert consumed == count
 
 
 def test_the_documented_line_from_kcat_becomes_an_execution(
