@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from jobu_core.execution.retry import Backoff
     from jobu_core.models import Execution, Fence
 
-MAX_MESSAGE_CHARACTERS: Final = 20_000
-"""What a row keeps of an exception's message; the run's log has all of it."""
 MAX_RETRY_AFTER_SECONDS: Final = 30 * 86_400.0
 """The longest pause that ``Retry(after=…)`` may ask for."""
 
@@ -134,7 +132,7 @@ def _message_of(error: BaseException, redact: Redactor) -> str:
         said = str(error)
     except Exception as broken:  # noqa: BLE001 - user code may raise anything
         said = f"its message cannot be read: {type(broken).__name__}"
-    return storable(redact(said))[:MAX_MESSAGE_CHARACTERS]
+    return storable(redact(said))
 
 
 def _type_of(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +21,13 @@ from pydantic import BaseModel, ValidationError
 
 from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
-from jobu_core.handlers.base import HANDLER_MARK, MODEL_MARK, BaseHandler, Declarations, StagedHandler
+from jobu_core.handlers.base import (
+    HANDLER_MARK,
+    MODEL_MARK,
+    BaseHandler,
+    Declarations,
+    StagedHandler,
+)
 from jobu_core.handlers.functions import FunctionHandler
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 
     from jobu_core.config import DatasetSettings, HandlersSettings
     from jobu_core.pipeline.datasets import Dataset
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,200}")
 
 BUILT_INS: Final = tuple(
     f"jobu_core.handlers.{name}"
@@ -159,6 +168,11 @@ def _place(target: Any) -> str:  # noqa: ANN401 - a class or a function
 
 
 def _instantiate(name: str, target: Any) -> BaseHandler:  # noqa: ANN401 - a class or a function
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ConfigError(
+            f"handler {str(name)[:60]!r}: {_place(target)}: a name has 1 to 200 ASCII letters,"
+            " digits and underscores, as a Dagster job's"
+        )
     if not isinstance(target, type):
         return FunctionHandler.wrap(name, target)
     if not issubclass(target, BaseHandler) or inspect.isabstract(target):

@@ -22,7 +22,7 @@ DAGSTER_SCHEMA: Final = "dagster"
 """Dagster's tables live in this schema of the job store's database, jobu's in public."""
 
 _ENCODE: Final = (
-    "is not a URL of the form scheme://user:password@host:port/name; write special"
+    "is not a URL of the form scheme://user@host:port/name; write special"
     " characters of the password as %40 for @, %2F for /, %3A for :"
 )
 _PASSWORD: Final = re.compile(r"(?P<head>//[^:@/?#]*):.*@", re.DOTALL)

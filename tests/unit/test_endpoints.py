@@ -86,6 +86,37 @@ def test_a_shown_url_hides_the_password_only() -> None:
     assert without_password("postgresql://a@/db?host=/run") == "postgresql://a@/db?host=/run"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hush@h/d",
+        "postgresql://u:hu/sh@hush@h/d",
+        "postgresql://u@h/d?sslpassword=hush&x=1",
+        "postgresql://h/d?password=hush",
+        "redis://:hush/hush@h:1/0",
+    ],
+)
+def test_a_shown_url_hides_a_password_of_any_form(url: str) -> None:
+    """Also one with characters that belong encoded, also one in the query."""
+    assert "sh" not in without_password(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"database": "postgresql://u:a@hush@h/d", "broker": "redis://h"}, "databases.default"),
+        ({"database": "postgresql://u@h:hush/d", "broker": "redis://h"}, "databases.default"),
+        ({"database": "postgresql://h/d", "broker": "redis://:a/hush@h/0"}, "worker.broker_url"),
+        ({"database": "postgresql://h/d", "broker": "redis://:a@h:hush/0"}, "worker.broker_url"),
+    ],
+)
+def test_half_a_password_is_not_taken_for_a_host(given: dict[str, str], named: str) -> None:
+    """It would be looked up, and shown when it is not found."""
+    with pytest.raises(ConfigError, match=named) as caught:
+        endpoints(_settings(Stack.EXTERNAL, **given))
+    assert "hush" not in str(caught.value)
+
+
 def test_every_load_target_needs_a_url() -> None:
     """An empty URL of a named target is reported with its key, not used."""
     settings = _settings(Stack.COMPOSE).model_copy(

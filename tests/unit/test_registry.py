@@ -185,6 +185,13 @@ def test_functions_without_a_model_take_anything(project: Path) -> None:
             ),
             "two handlers are named 'sample_handler'",
         ),
+        *(
+            (
+                f"from jobu_core.handlers import handler\n@handler({name!r})\ndef x(c, p): ...",
+                "ASCII letters",
+            )
+            for name in ("", "a b", "a/../b", "a\n", "ä", "x" * 201, "a;b", 7)
+        ),
         (
             "from jobu_core.handlers import model\n@model('M')\nclass M: ...",
             "must be a pydantic model",

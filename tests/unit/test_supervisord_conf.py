@@ -46,6 +46,13 @@ def test_an_environment_reads_back_or_is_refused(environment: dict[str, str]) ->
     assert dict_of_key_value_pairs(written.replace("%%", "%")) == environment
 
 
+def test_a_variable_that_cannot_be_written_is_named_without_its_value() -> None:
+    """It may be a URL with a password."""
+    with pytest.raises(ConfigError, match="JOBU_DATABASE_URL") as caught:
+        environment_value({"JOBU_DATABASE_URL": "postgresql://u:hush #@h/d"})
+    assert "hush" not in str(caught.value)
+
+
 def test_a_json_setting_and_a_password_survive() -> None:
     """Nested settings are JSON, passwords hold percent signs and commas."""
     environment = {"JOBU_DATABASES": '{"a": {"url": "x"}}', "PASSWORD": "50%,=1"}
