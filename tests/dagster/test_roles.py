@@ -6,9 +6,10 @@ import json
 import re
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
 
 import dagster as dg
 import psycopg
@@ -19,7 +20,10 @@ from sqlalchemy.engine import make_url
 
 import jobu_dagster.process
 from jobu_admin.cli import main
+from jobu_core.errors import LoadRefused
 from jobu_core.models import Status
+from jobu_core.pipeline.load.postgres import load_parquet
+from jobu_core.pipeline.load.request import Mode, Strategy
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import list_executions
 from jobu_core.store.schema import metadata
@@ -29,6 +33,7 @@ from jobu_dagster.private import open_instance
 from jobu_dagster.process import Process
 from jobu_dagster.runs import DagsterRunGateway
 from tests.fix_worker import Workers
+from tests.load_bench import Bench, items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,6 +265,39 @@ REFUSED: Final = [
     ("jobu_owner", "CREATE ROLE mine"),
     ("jobu_owner", "COPY cron_jobs TO PROGRAM 'cat'"),
 ]
+
+
+GRANTED: Final = [
+    ("SELECT, INSERT", Mode.APPEND, Strategy.AUTO, True),
+    ("SELECT, INSERT", Mode.REPLACE, Strategy.AUTO, False),
+    ("SELECT, INSERT, DELETE", Mode.REPLACE, Strategy.DELETE, True),
+    ("SELECT, INSERT, DELETE", Mode.REPLACE, Strategy.TRUNCATE, False),
+    ("SELECT, INSERT, TRUNCATE", Mode.REPLACE, Strategy.TRUNCATE, True),
+]
+
+
+@pytest.mark.parametrize(("grant", "mode", "strategy", "loads"), GRANTED)
+def test_a_table_of_somebody_else_takes_what_was_granted(
+    empty_database: Callable[[str], str],
+    tmp_path: Path,
+    grant: LiteralString,
+    mode: Mode,
+    strategy: Strategy,
+    *,
+    loads: bool,
+) -> None:
+    """As the page says: rows are added with two rights, replaced with a third."""
+    admin = empty_database("warehouse")
+    run_script(admin, "target.sql")
+    Bench(admin, tmp_path).run(
+        "CREATE TABLE items (id bigint, name text, value float8)",
+        f"GRANT {grant} ON items TO jobu_loader",
+    )
+    bench = Bench(as_role(admin, "jobu_loader"), tmp_path)
+    request = bench.request(items(3), mode=mode, strategy=strategy)
+    with nullcontext() if loads else pytest.raises(LoadRefused):
+        load_parquet(request)
+    assert bench.count("items") == (3 if loads else 0)
 
 
 def test_no_role_can_do_what_is_not_its_business(store: str) -> None:
