@@ -110,7 +110,7 @@ def test_a_claim_whose_answer_is_lost_is_launched_again(
 
 
 @pytest.mark.rule(11)
-@pytest.mark.parametrize("cancels", [False, True])
+@pytest.mark.parametrize("cancels", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_reconciler_that_is_cut_settles_each_row_in_the_end(
     engine: Engine,
     cut_world: World,
