@@ -254,7 +254,7 @@ REFUSED: Final = [
     ("jobu_app", "CREATE ROLE mine"),
     ("jobu_app", "SELECT pg_reload_conf()"),
     ("jobu_app", "COPY cron_jobs TO PROGRAM 'cat'"),
-    ("jobu_app", "COPY cron_jobs TO '/tmp/x'"),
+    ("jobu_app", "COPY cron_jobs TO '/mine'"),
     ("jobu_app", "SET ROLE jobu_owner"),
     ("jobu_app", "CREATE OR REPLACE FUNCTION public.jobu_now() RETURNS int LANGUAGE sql RETURN 1"),
     ("jobu_read", "SET default_transaction_read_only = off; DELETE FROM cron_jobs"),
