@@ -65,7 +65,7 @@ class Aftermath:
     ) -> LaunchBatch:
         """Insert rows and launch them in one run, which a worker has begun."""
         ids = [self.jobs.add(handler_name=handler, **values) for _ in range(rows)]
-        self._beat(FIRST_WORKER)
+        self.beat(FIRST_WORKER)
         batches = self.claim()
         claimed = [row_id for batch in batches for row_id in batch.execution_ids]
         assert sorted(claimed) == ids
@@ -107,7 +107,7 @@ class Aftermath:
         """Reconcile, launch and execute until every row has ended."""
         for _ in range(_MOST_STEPS):
             self.reconciler.tick()
-            self._beat(SECOND_WORKER)
+            self.beat(SECOND_WORKER)
             for batch in self.claim():
                 run_id = self.site.runs.launch(batch)
                 state = carry_out(self.runtime, batch, run_id=run_id, worker_id=SECOND_WORKER)
@@ -138,7 +138,8 @@ class Aftermath:
             lease_seconds=self.runtime.settings.worker.lease_seconds,
         ).batches
 
-    def _beat(self, worker_id: str) -> None:
+    def beat(self, worker_id: str) -> None:
+        """Let a worker say that it lives and has slots."""
         self.jobs.worker(worker_id, slots=100, code_version=self.runtime.registry.code_version)
 
 

@@ -12,7 +12,7 @@ from tests.crash.audit import audit, audit_loads
 from tests.crash.cases import Case
 from tests.crash.children import die, start
 from tests.crash.site import FIRST_WORKER, execute, execute_slowly
-from tests.fix_aftermath import LOAD
+from tests.fix_aftermath import LOAD, SECOND_WORKER
 from tests.load_bench import wait_until
 
 if TYPE_CHECKING:
@@ -122,9 +122,10 @@ def test_an_attempt_that_was_given_up_writes_nothing_and_ends(
     aftermath.reconciler.tick()
     aftermath.wait(aftermath.runtime.settings.worker.lease_seconds)
     aftermath.reconciler.tick()
+    aftermath.beat(SECOND_WORKER)
     (again,) = aftermath.claim()
     begun.unlink()
-    second = start(execute, aftermath.site, again)
+    second = start(execute, aftermath.site, again, SECOND_WORKER)
     wait_until(begun.exists)
 
     (tmp_path / "go1").touch()
