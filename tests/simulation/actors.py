@@ -44,6 +44,8 @@ class Actor:
     started_at: float
     pauses: int = 0
     """How many points it may still pass before it is paused."""
+    counts: str = ""
+    """Only points whose names begin so are counted for that."""
     dies_in: int | None = None
     """Its process dies at the so many-th point from here."""
     cuts_in: int | None = None
@@ -87,6 +89,7 @@ class Stage:
         body: Callable[[], None],
         *,
         pauses: int = WHOLE,
+        counts: str = "",
         dies_in: int | None = None,
         cuts_in: int | None = None,
         cut_is_committed: bool = False,
@@ -98,6 +101,7 @@ class Stage:
             process,
             self._count,
             self.now(),
+            counts=counts,
             dies_in=dies_in,
             cuts_in=cuts_in,
             cut_is_committed=cut_is_committed,
@@ -135,6 +139,8 @@ class Stage:
         if actor is None:
             return
         self._die_if_due(actor, where)
+        if not where.startswith(actor.counts):
+            return
         if actor.pauses <= 0 and not actor.in_transaction:
             self._leave_to_the_world()
             self._die_if_due(actor, where)

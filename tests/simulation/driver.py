@@ -27,6 +27,7 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "cron": 3,
     "person": 3,
     "ui": 1,
+    "stall": 1,
     "resume_tick": 2,
     "kill": 1,
     "freeze": 1,

@@ -70,11 +70,13 @@ def take(world: World, step: Step) -> None:
 
 def _fault(how: int) -> dict[str, Any]:
     """Turn a number into how an activity goes: most often whole, else paused, dead or cut."""
-    kind, many = how % 8, how // 8 % 9
-    if kind in {4, 5}:
+    kind, many = how % 8, how // 8 % 30
+    if kind == 4:
         return {"pauses": many}
+    if kind == 5:
+        return {"pauses": many % 6, "counts": "carrier"}
     if kind == 6:
-        return {"dies_in": 1 + how // 8 % 25}
+        return {"dies_in": 1 + many}
     if kind == 7:
         return {"cuts_in": 1 + many % 4, "cut_is_committed": how // 32 % 2 == 0}
     return {}
@@ -103,6 +105,17 @@ def turn(world: World, which: int, how: int) -> None:
     """Let everybody do once what they do all the time."""
     del how
     rest.turn(world, which)
+
+
+def stall(world: World, which: int, how: int) -> None:
+    """Let a launch stall: its run is made, or not even that, and not yet on its way."""
+    del how
+    daemon, dispatcher = world.daemon, world.dispatcher
+    host, body, where = (
+        (dispatcher, dispatcher.events_for_long, "carrier: launch.created"),
+        (daemon, daemon.events, "carrier: daemon.created"),
+    )[which % 2]
+    world.run(host.process, "events", body, pauses=0, counts=where)
 
 
 def resume_tick(world: World, which: int, how: int) -> None:
@@ -334,7 +347,21 @@ def _change_cron(world: World, names: Sequence[str], which: int) -> None:
 STEPS: Final[dict[str, Callable[[World, int, int], None]]] = {
     step.__name__: step
     for step in (
-        *(tick, turn, resume_tick, supervise, freeze, work, go_on, wait, jump, kill, staff, outage),
+        *(
+            tick,
+            turn,
+            stall,
+            resume_tick,
+            supervise,
+            freeze,
+            work,
+            go_on,
+            wait,
+            jump,
+            kill,
+            staff,
+            outage,
+        ),
         *(rewind, send, person, cron, ui),
     )
 }

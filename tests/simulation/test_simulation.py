@@ -25,7 +25,7 @@ SHORT_STEPS: Final = 250
 
 NUMBERS: Final = st.integers(0, 999)
 ROUTINE: Final = ("tick", "turn", "supervise", "work", "go_on", "wait")
-FAULTS: Final = ("kill", "staff", "freeze", "outage", "jump", "rewind", "resume_tick")
+FAULTS: Final = ("kill", "staff", "freeze", "outage", "jump", "rewind", "stall", "resume_tick")
 PEOPLE: Final = ("send", "person", "cron", "ui")
 
 
