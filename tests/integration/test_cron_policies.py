@@ -178,3 +178,53 @@ def test_an_execution_that_failed_at_once_is_not_active(
     store_time.at("2026-03-02T00:02:20")
     assert len(cron.tick().created) == 2
     assert cron.outcomes() == {"FAILED": 2}
+
+
+@pytest.mark.parametrize(
+    ("dst_policy", "runs", "skips"),
+    [
+        ("standard", ["03-29 01:00"], []),
+        ("skip", [], [("gap", "03-29 01:00", 1)]),
+        ("both", ["03-29 01:00"], []),
+    ],
+)
+def test_a_night_without_its_time_is_in_the_ledger_under_every_policy(
+    cron: Cron,
+    store_time: StoreTime,
+    dst_policy: str,
+    runs: list[str],
+    skips: list[tuple[str, str, int]],
+) -> None:
+    """Ticks around the gap of Berlin: 02:30 runs at its end, or is skipped with the reason."""
+    store_time.at("2026-03-29T00:58:00")
+    cron.add("30 2 * * *", timezone="Europe/Berlin", dst_policy=dst_policy)
+    for _ in range(5):
+        store_time.forward(minutes=1)
+        cron.tick()
+    assert cron.times() == runs
+    assert cron.skips() == skips
+
+
+@pytest.mark.parametrize(
+    ("dst_policy", "runs"),
+    [
+        ("standard", ["10-25 00:30"]),
+        ("skip", ["10-25 00:30"]),
+        ("both", ["10-25 00:30", "10-25 01:30"]),
+    ],
+)
+def test_a_night_with_its_time_twice_runs_as_the_policy_says(
+    cron: Cron,
+    store_time: StoreTime,
+    dst_policy: str,
+    runs: list[str],
+) -> None:
+    """Each pass is an occurrence of its own under both: own row, own key, own interval."""
+    store_time.at("2026-10-25T00:00:30")
+    cron.add("30 2 * * *", timezone="Europe/Berlin", dst_policy=dst_policy, overlap_policy="allow")
+    for _ in range(5):
+        store_time.forward(minutes=30)
+        cron.tick()
+    assert cron.times() == runs
+    assert len({row.dedupe_key for row in cron.executions()}) == len(runs)
+    assert cron.skips() == []

@@ -100,7 +100,10 @@ def test_while_one_ends_slowly_only_the_newest_is_kept(cron: Cron, store_time: S
     running = _next_minute(cron, store_time)
     _begin(cron, running)
     second = _next_minute(cron, store_time)
-    third = _next_minute(cron, store_time)
+    store_time.forward(minutes=1)
+    tick = cron.tick()
+    (third,) = tick.created
+    assert tick.messages == (f"job: execution {third} replaces {second}",)
     assert _states(cron) == [
         (running, "RUNNING", True),
         (second, "CANCELED", True),
