@@ -190,6 +190,14 @@ def test_a_member_beyond_the_number_of_partitions_stands_by(
     until(lambda: reading(second) == {0}, second)
 
 
+def fetch_while_joining(adapter: KafkaGroupAdapter, newcomer: Ingest) -> None:
+    """Fetch, and drop what comes, while another member takes its share."""
+    deadline = time.monotonic() + _DEADLINE
+    while time.monotonic() < deadline:
+        newcomer.tick(0.2)
+        adapter.fetch(10, 0.2)
+
+
 def test_partitions_that_are_revoked_between_fetch_and_write_are_written_once(
     shared: GroupEvents,
     stack: ExitStack,
@@ -202,11 +210,8 @@ def test_partitions_that_are_revoked_between_fetch_and_write_are_written_once(
     while not adapter.fetch(10, 1.0):  # fetched, and never written
         pass
     second = stack.enter_context(shared.ingest())
-    with contextlib.suppress(PositionMoved):
-        deadline = time.monotonic() + _DEADLINE
-        while time.monotonic() < deadline:
-            second.tick(0.2)
-            adapter.fetch(10, 0.2)
+    with pytest.raises(PositionMoved, match="the group has moved partitions"):
+        fetch_while_joining(adapter, second)
     first._forget()
     until(lambda: shared.ledger() == 40, first, second)
     assert numbers(shared) == list(range(40))
