@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -17,9 +17,6 @@ from jobu_core.config import DatabaseSettings, KafkaSettings, Settings, WorkerSe
 from jobu_core.config.secrets import redactor_of
 from jobu_core.log import configure_logging
 from jobu_core.redaction import Redactor, redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CANARY = "canary-9f8e7d"
 PEM = f"-----BEGIN PRIVATE KEY-----\n{'A' * 20}{CANARY}\n-----END PRIVATE KEY-----"
@@ -139,15 +136,6 @@ def test_a_row_that_was_cut_off_is_hidden_to_the_end() -> None:
     assert redact("Failing row contains (1, secret") == "Failing row is not shown."
 
 
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    """Give structlog back as it was."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.mark.usefixtures("restored_logging")
 def test_a_log_line_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in a value nor in a traceback with its causes."""
     written = io.StringIO()
