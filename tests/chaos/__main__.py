@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobu_core.clock import SystemClock
 from jobu_core.dispatcher.cron.edit import add_job, set_enabled
 from jobu_core.errors import Outage
 from jobu_core.services.layout import layout_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from jobu_core.services.runtime import Runtime
 
+_CLOCK = SystemClock()
 _CRON_JOBS = ("skip", "queue_all", "allow", "queue_one")
 _REST_SECONDS = 180.0
 _RUN_SECONDS = 240.0
@@ -108,7 +110,7 @@ def _disable(runtime: Runtime, job: str) -> None:
         except Outage:
             if time.monotonic() > until:
                 raise
-            time.sleep(1)
+            _CLOCK.sleep(1)
         else:
             return
 

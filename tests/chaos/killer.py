@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from jobu_core.clock import SystemClock
 from jobu_core.services import postgres
 from jobu_core.services.layout import layout_of
 from jobu_core.services.supervisord import Supervisord
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.world import World
 
+_CLOCK: Final = SystemClock()
 VICTIMS: Final = (
     "daemon",
     "code-server",
@@ -58,7 +60,7 @@ class Killer:
     def _kill(self, victim: str, away: float, chance: float) -> bool:
         if victim == "kafka":
             self._world.broker.kill()
-            time.sleep(away)
+            _CLOCK.sleep(away)
             self._world.broker.start()
             return True
         program, _, part = victim.partition(" ")

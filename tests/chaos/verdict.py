@@ -11,6 +11,7 @@ import psycopg
 import sqlalchemy as sa
 from dagster import DagsterRunStatus, RunsFilter
 
+from jobu_core.clock import SystemClock
 from jobu_core.errors import Outage
 from jobu_core.services.endpoints import endpoints
 from jobu_core.store.engine import transaction
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.chaos.traffic import Sent
     from tests.chaos.world import World
 
+_CLOCK: Final = SystemClock()
 _POLL_SECONDS: Final = 2.0
 _SCHEMA_TABLE: Final = LOAD_TABLE.partition(".")[2]
 
@@ -80,14 +82,14 @@ def come_to_rest(
         try:
             counts = read_counts(engine)
         except Outage:
-            time.sleep(_POLL_SECONDS)
+            _CLOCK.sleep(_POLL_SECONDS)
             continue
         tell(counts)
         if counts.consumed >= len(sent.good) + len(sent.bad) and not counts.unfinished:
             return True
         if counts != last:
             last, until = counts, time.monotonic() + seconds
-        time.sleep(_POLL_SECONDS)
+        _CLOCK.sleep(_POLL_SECONDS)
     return False
 
 
@@ -135,5 +137,5 @@ def _runs(world: World, seconds: float) -> list[str]:
     unfinished = RunsFilter(statuses=_UNFINISHED)
     with open_instance(world.settings.root) as instance:
         while (left := instance.get_runs(unfinished)) and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
+            _CLOCK.sleep(_POLL_SECONDS)
     return [f"Dagster run {run.run_id} is {run.status.value} for ever" for run in left]
