@@ -34,17 +34,20 @@ _NAMES: Final = {
 
 ACCEPTED: Final = frozenset(
     {
+        "0BSD",
         "Apache-2.0",
         "BSD",
         "BSD-2-Clause",
         "BSD-3-Clause",
         "BSD-derived",
+        "CC0-1.0",
         "ISC",
         "LGPL",
         "LGPL-3.0-only",
         "MIT",
         "MPL-2.0",
         "PSF-2.0",
+        "Zlib",
     },
 )
 
