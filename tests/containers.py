@@ -6,6 +6,7 @@ Docker does: SIGTERM to the main process, the grace period, then all of it is ki
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -118,7 +119,10 @@ class Containers:
         assert wait_until(healthy, seconds=patience, poll_seconds=0.5), self.log(name)
 
     def stop(self) -> dict[str, int]:
-        """End all at once; returns each exit code, -9 for those that Docker had to kill."""
+        """End all at once; returns each exit code, -6 for those that Docker would have killed.
+
+        Where each thread of those was is at the end of their log.
+        """
         for process, _ in self._running.values():
             process.send_signal(signal.SIGTERM)
         codes = {}
@@ -126,18 +130,25 @@ class Containers:
             try:
                 codes[name] = process.wait(seconds(given["stop_grace_period"]))
             except subprocess.TimeoutExpired:
-                process.kill()
-                codes[name] = process.wait()
+                codes[name] = self._abort(process)
             self._kill_rest(process.pid)
         self._running.clear()
         return codes
 
     def log(self, name: str) -> str:
         """Return the end of what a container has written."""
-        return f"{name}:\n{self._log(name).read_text(errors='replace')[-3000:]}"
+        return f"{name}:\n{self._log(name).read_text(errors='replace')[-9000:]}"
 
     def _log(self, name: str) -> Path:
         return self.root.parent / f"{name}.log"
+
+    def _abort(self, process: subprocess.Popen[bytes]) -> int:
+        """Let it and its children write down where they are (PYTHONFAULTHANDLER), and end."""
+        main = psutil.Process(process.pid)
+        for each in (*main.children(recursive=True), main):
+            with contextlib.suppress(psutil.Error):
+                each.send_signal(signal.SIGABRT)
+        return process.wait()
 
     def _kill_rest(self, session: int) -> None:
         """End what is left of a session, as the end of a container's first process does."""
@@ -154,7 +165,7 @@ class Containers:
         ours = {**image_environment(), **given["environment"]}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         here = {name: self._here(str(value)) for name, value in ours.items()}
-        return {**kept, **here, **self.variables, **extra}
+        return {**kept, **here, "PYTHONFAULTHANDLER": "1", **self.variables, **extra}
 
     def _command(self, words: Sequence[str], name: str = "") -> list[str]:
         programs = {"python": [sys.executable], "jobu": [sys.executable, "-m", "jobu_admin.cli"]}
