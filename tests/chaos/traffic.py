@@ -43,6 +43,7 @@ class Traffic(threading.Thread):
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
+                "log_level": 0,  # the broker is killed all the time
                 "message.timeout.ms": int(_FLUSH_SECONDS * 1000),
                 "linger.ms": 20,
             },
