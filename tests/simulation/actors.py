@@ -42,6 +42,8 @@ class Actor:
     process: Process
     number: int
     started_at: float
+    failed_look_at: float = float("-inf")
+    """When its process could last not see, before this began."""
     pauses: int = 0
     """How many points it may still pass before it is paused."""
     counts: str = ""
@@ -101,6 +103,7 @@ class Stage:
             process,
             self._count,
             self.now(),
+            process.failed_look_at,
             counts=counts,
             dies_in=dies_in,
             cuts_in=cuts_in,

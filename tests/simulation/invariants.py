@@ -226,7 +226,7 @@ class Invariants:
             return
         since = max(
             actor.process.started_at,
-            actor.process.failed_look_at,
+            actor.failed_look_at,
             self.beats.get(change.old["id"], float("-inf")),
         )
         lease = self.world.settings.worker.lease_seconds

@@ -29,6 +29,18 @@ MOST_STEPS: Final = 600
 SEEDS: Final = range(8)
 SLOW_SUPERVISORS: Final = {**WEIGHTS, "freeze": 5, "turn": 15, "jump": 0, "outage": 0}
 """Workers that look dead although their children work on."""
+LATE_CHILDREN: Final = {
+    **WEIGHTS,
+    "freeze": 12,
+    "turn": 60,
+    "supervise": 3,
+    "go_on": 10,
+    "wait": 20,
+    "send": 8,
+    "staff": 4,
+    **dict.fromkeys(("jump", "outage", "kill", "person", "cron", "ui", "rewind", "stall"), 0),
+}
+"""The same, and a second worker that takes over in time to meet the first one's end."""
 SLOW_LAUNCHES: Final = {
     **WEIGHTS,
     "turn": 0,
@@ -136,7 +148,7 @@ def failed_reads_count(stack: ExitStack) -> None:
 BUGS: Final = {
     bug.patch.__name__: bug
     for bug in (
-        Bug(no_token_fence, "which owned", SLOW_SUPERVISORS),
+        Bug(no_token_fence, "which owned", LATE_CHILDREN),
         Bug(broker_committed_first, "ahead of the table", WEIGHTS),
         Bug(bare_conflict_target, "messages in the ledger|were not decided", RESTORED_IDS),
         Bug(watermark_moved_back, "its watermark fell", WEIGHTS),

@@ -32,7 +32,7 @@ BEHAVIOURS: Final = (
 )
 """What params may ask for."""
 
-SECONDS: Final = {"slow": 8, "long": 45}
+SECONDS: Final = {"slow": 8, "long": 75}
 """How long some of them work; the others a second."""
 
 _EFFECT: Final = """
