@@ -95,10 +95,11 @@ class KafkaServer:
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
-    def create_topic(self, name: str, partitions: int = 2) -> None:
-        """Make a topic and wait until it exists."""
+    def create_topic(self, name: str, partitions: int = 2, **config: str) -> None:
+        """Make a topic, with settings of its own, and wait until it exists."""
         admin = self._admin()  # kept by name: its end would cancel the request
-        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+        wanted = NewTopic(name, partitions, 1, config=config)
+        admin.create_topics([wanted])[name].result(30)
 
     def add_partitions(self, name: str, total: int) -> None:
         """Let a topic have ``total`` partitions."""

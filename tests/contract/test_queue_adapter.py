@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer
 
+from jobu_core.dispatcher.queue.adapter import kafka
 from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter, OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.adapter.kafka_group import KafkaGroupAdapter
@@ -346,8 +347,9 @@ def test_identity_is_the_same_for_every_reader(adapter: BaseQueueAdapter, queue:
             assert mine.differs_from(third.identity())
 
 
-def test_an_unreachable_queue_is_an_outage(queue: Queue) -> None:
+def test_an_unreachable_queue_is_an_outage(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions and fetches end in QueueUnavailable within seconds, and close returns."""
+    monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 1.0)
     adapter = queue.unreachable()
     adapter.open()
     began = time.monotonic()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobu_core.config import KafkaSettings
+from jobu_core.dispatcher.queue.adapter import kafka_group
 from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.kafka_group import KafkaGroupAdapter
 from jobu_core.dispatcher.queue.adapter.reader import make_reader
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 _DEADLINE = 30.0
-_QUICK = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 200, "max.poll.interval.ms": 1500}
+_LIVELY = {"heartbeat.interval.ms": 200}
+"""A member hears soon that others come or go."""
+
+_QUICK = {**_LIVELY, "session.timeout.ms": 1500, "max.poll.interval.ms": 1500}
 """A member that stops polling is given up after a second and a half."""
 
 
@@ -65,13 +69,14 @@ def shared(events: Events, real_kafka: KafkaServer) -> GroupEvents:
     real_kafka.create_topic(topic, 4)
     group = f"group-{topic}"
     base = events.configured(kafka_topic=topic, kafka_group_id=group, mode="group")
-    return GroupEvents(
+    made = GroupEvents(
         base.engine,
         base.settings,
         topic=topic,
         bootstrap=real_kafka.bootstrap,
         group=group,
     )
+    return made.with_client(_LIVELY)
 
 
 @pytest.fixture
@@ -328,8 +333,10 @@ def test_a_partition_added_later_is_read(
 def test_a_silent_broker_does_not_hold_up_the_end(
     shared: GroupEvents,
     real_kafka: KafkaServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Leaving the group needs an answer; without one the process ends all the same."""
+    monkeypatch.setattr(kafka_group, "_CLOSE_SECONDS", 1.0)
     with shared.ingest() as ingest:
         until(lambda: len(reading(ingest)) == 4, ingest)
         with real_kafka.paused():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer
 
+from jobu_core.dispatcher.queue.adapter import kafka
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.adapter.kafka_message import UNREADABLE_HEADERS
 from jobu_core.errors import QueueUnavailable, TopicChanged
@@ -199,8 +200,10 @@ def test_records_that_kafka_dropped_are_a_gap(
 def test_an_open_ingest_survives_retention_and_silence(
     on_kafka: KafkaEvents,
     real_kafka: KafkaServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The broker stops answering: an outage. It is back: the same ingest goes on."""
+    monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 2.0)
     with on_kafka.ingest() as ingest:
         on_kafka.send(event(params={"n": 1}))
         assert ingest.tick(5).consumed == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobu_core.config import KafkaSettings
+from jobu_core.dispatcher.queue.adapter import kafka
 from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.reader import make_dead_letter_reader, make_reader
 from jobu_core.dispatcher.queue.ingest import Ingest
@@ -39,6 +40,12 @@ def topic(real_kafka: KafkaServer) -> str:
     real_kafka.create_topic(name)
     real_kafka.create_topic(f"{name}-dead", 1)
     return name
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a request that gets no answer end soon."""
+    monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 1.5)
 
 
 def settings_of(
@@ -84,6 +91,7 @@ def test_events_are_read_over_sasl_ssl(
         assert reader.watermarks(0).high == 1
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 def test_a_wrong_password_is_an_outage_that_does_not_repeat_it(
     events: Events,
@@ -107,6 +115,7 @@ def test_a_wrong_password_is_an_outage_that_does_not_repeat_it(
     assert events.positions() == {}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_with_another_certificate_is_not_spoken_to(
     events: Events,
     secure: SecureListener,
@@ -124,6 +133,7 @@ def test_a_broker_with_another_certificate_is_not_spoken_to(
         ingest.tick(1.0)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_plain_client_is_refused_by_the_secure_listener(
     events: Events, secure: SecureListener, topic: str
 ) -> None:

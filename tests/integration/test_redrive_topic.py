@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
+from jobu_core.dispatcher.queue import redrive_many
 from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
 from jobu_core.dispatcher.queue.adapter.memory import MemoryAdapter
 from jobu_core.dispatcher.queue.dead_letters import discard
@@ -161,6 +163,21 @@ def test_messages_of_others_are_left_alone(refused: Events) -> None:
     other = refused.configured(kafka_group_id="another")
     assert set(outcomes(from_topic(other))) == {"foreign"}
     assert redriven(other) == redriven(refused) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_redrive_that_takes_long_does_not_leave_out_the_rest(
+    refused: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a topic that is silent has been read; a slow store or check is not silence."""
+
+    def check_slowly(_: object) -> None:
+        Event().wait(0.05)
+
+    monkeypatch.setattr(redrive_many, "_AT_ONCE", 1)
+    monkeypatch.setattr(redrive_many, "_QUIET_SECONDS", 0.01)
+    refused.catalog.names += ("late",)
+    refused.catalog.refuse = check_slowly
+    assert outcomes(from_topic(refused)) == ["redriven", "refused", "redriven"]
 
 
 def test_an_empty_or_missing_topic_has_nothing_to_redrive(events: Events) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.dispatcher.queue.copies import Copy, read_copy
 from jobu_core.dispatcher.queue.dead_letters import redrive
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from jobu_core.clock import Clock
     from jobu_core.config import Settings
     from jobu_core.dispatcher.catalog import HandlerCatalog
     from jobu_core.dispatcher.queue.adapter.base import BaseQueueAdapter
@@ -75,14 +73,13 @@ class Redriver:
         adapter: BaseQueueAdapter,
         *,
         code: str | None = None,
-        clock: Clock | None = None,
     ) -> Iterator[Outcome]:
         """Redrive what the adapter's topic holds now, all or what was refused with ``code``.
 
         A letter that the table has lost is put back first. Nothing is committed
         to the queue: the table knows what was done. Raises an Outage.
         """
-        for message in _read_whole(adapter, clock or SystemClock()):
+        for message in _read_whole(adapter):
             copy = read_copy(message)
             place = f"{message.topic}/{message.partition}@{message.offset}"
             if copy is None or copy.group_id != self.settings.queue_dispatcher.kafka_group_id:
@@ -119,15 +116,13 @@ class Redriver:
         return Outcome(place, letter_id, "redriven", made)
 
 
-def _read_whole(adapter: BaseQueueAdapter, clock: Clock) -> Iterator[QueueMessage]:
-    """Yield what every partition holds at this moment."""
+def _read_whole(adapter: BaseQueueAdapter) -> Iterator[QueueMessage]:
+    """Yield what every partition holds at this moment, however long each is worked on."""
     marks = {at: adapter.watermarks(at) for at in adapter.partitions()}
     left = {at: mark.high for at, mark in marks.items() if mark.low < mark.high}
     adapter.seek({at: marks[at].low for at in left})
-    heard = clock.monotonic()
-    while left and clock.monotonic() - heard < _QUIET_SECONDS:
-        for message in adapter.fetch(_AT_ONCE, _QUIET_SECONDS):
-            heard = clock.monotonic()
+    while left and (messages := adapter.fetch(_AT_ONCE, _QUIET_SECONDS)):
+        for message in messages:
             if message.offset < left.get(message.partition, 0):
                 yield message
             if message.offset + 1 >= left.get(message.partition, 0):

@@ -215,10 +215,14 @@ class KafkaAdapter(BaseQueueAdapter):
         """Send ``messages`` and wait until the cluster has confirmed each."""
         producer = self._open_producer()
         reports: dict[int, KafkaError | tuple[int, int]] = {}
-        for index, message in enumerate(messages):
-            self._produce(producer, topic, message, _Report(reports, index))
-        producer.flush(_DELIVERY_SECONDS)
-        return [_placed(topic, reports.get(index)) for index in range(len(messages))]
+        try:
+            for index, message in enumerate(messages):
+                self._produce(producer, topic, message, _Report(reports, index))
+            producer.flush(_DELIVERY_SECONDS)
+            return [_placed(topic, reports.get(index)) for index in range(len(messages))]
+        except QueueUnavailable:
+            self._producer = None  # it would believe for minutes that a new topic is unknown
+            raise
 
     def _produce(
         self,
