@@ -256,6 +256,7 @@ def test_a_late_commit_of_a_member_that_was_given_up_is_no_error(
     late.commit(dict.fromkeys(reading(slow), 1))
     until(lambda: len(reading(slow)) == 2, slow, other)
     until(lambda: other_committed(other) == dict.fromkeys(range(4), 10), slow, other)
+    stack.close()  # which waits for the answer to what was committed
     assert "offsets not committed" not in caplog.text
 
 
@@ -297,7 +298,11 @@ def test_members_come_and_go_under_load(shared: GroupEvents) -> None:
     assert consistent(shared)
 
 
-def test_a_paused_member_stays_in_the_group(shared: GroupEvents, stack: ExitStack) -> None:
+def test_a_paused_member_stays_in_the_group(
+    shared: GroupEvents,
+    stack: ExitStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Back-pressure must not look like death: it rests longer than the group's patience."""
     quick = shared.with_client(_QUICK)
     quick.settings = quick.configured(max_pending=2).settings
@@ -313,6 +318,9 @@ def test_a_paused_member_stays_in_the_group(shared: GroupEvents, stack: ExitStac
     assert joined is not None
     assert joined.granted == {0, 1, 2, 3}
     assert quick.ledger() == 2
+    member_of(ingest).rest(3)
+    assert "paused" in ingest.tick(0.5).messages[-1]
+    assert "went on without this member" not in caplog.text
 
 
 def test_a_partition_added_later_is_read(
