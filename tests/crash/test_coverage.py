@@ -51,6 +51,15 @@ def _argument(call: ast.Call, position: int, keyword: str) -> object:
         return None
 
 
+def _kept_cases(tree: ast.Module) -> Iterator[str]:
+    """Yield the names under which a file keeps its cases."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            made = [node for node in ast.walk(statement.value) if isinstance(node, ast.Call)]
+            if any(_name(call).endswith("Case") for call in made):
+                yield from (ast.unparse(target) for target in statement.targets)
+
+
 def points() -> list[tuple[str, object]]:
     """Return (where, name) of every crash point in the source."""
     calls = _calls("reach", *PACKAGES)
@@ -101,6 +110,20 @@ def test_each_case_dies_at_a_point_of_the_source() -> None:
     """A point that was renamed would otherwise leave a case that kills nobody."""
     known = {name for _, name in points()}
     assert not [f"{where}: {point}" for where, point, _ in cases() if point not in known]
+
+
+def test_each_case_is_taken_by_a_test() -> None:
+    """A list of cases that nothing in its file reads kills nobody."""
+    idle = []
+    for path in sorted((ROOT / "tests" / "crash").glob("test_*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        read = {
+            node.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
+        idle += [f"{path.name}: {name}" for name in _kept_cases(tree) if name not in read]
+    assert not idle
 
 
 @pytest.mark.parametrize("rule", RULES)
