@@ -111,6 +111,17 @@ def test_lost_offsets_leave_a_row_and_reading_goes_on(events: Events) -> None:
     assert events.gaps() == [(0, 0, 3)]
 
 
+@pytest.mark.parametrize("committed", [0, 1, 3])
+def test_what_the_queue_has_committed_is_not_asked(events: Events, committed: int) -> None:
+    """Neither an older offset repeats, nor a newer one skips: the table decides."""
+    events.send(event(params={"n": 1}), event(params={"n": 2}))
+    events.tick()
+    events.adapter().commit({0: committed})
+    events.send(event(params={"n": 3}), event(params={"n": 4}))
+    assert events.tick().consumed == 2
+    assert [each["n"] for each in events.params()] == [1, 2, 3, 4]
+
+
 def test_the_end_of_retention_at_the_position_is_no_gap(events: Events) -> None:
     """Everything read, then dropped: nothing is lost."""
     events.send(event(), event())
