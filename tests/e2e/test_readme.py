@@ -52,6 +52,12 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
+def variables() -> set[str]:
+    """Return the variables of the Makefile that may be given: those with a default."""
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE))
+
+
 def profiles_of(compose_file: str) -> set[str]:
     """Return the profiles that a compose file knows."""
     services = read(compose_file)["services"].values()
@@ -69,7 +75,9 @@ def test_every_shown_command_exists(line: str, monkeypatch: pytest.MonkeyPatch) 
     program, *arguments = shlex.split(line)
     match program:
         case "make":
-            assert set(arguments) <= targets()
+            wanted = {word for word in arguments if "=" not in word}
+            assert wanted <= targets()
+            assert set(arguments) - wanted <= {f"{name}=1" for name in variables()}
         case "jobu":
             parse(arguments)
         case "export":
