@@ -24,7 +24,8 @@ from tests.launch_support import Jobs
 from tests.load_bench import Bench, items, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from jobu_core.execution.runtime import ExecutionRuntime
@@ -86,12 +87,17 @@ class Aftermath:
         if columns:
             self.jobs.change(batch.execution_ids[0], **columns)
         ready = self.site.root / f"ready-{run_id}"
-        child = start(deaf, ready)
-        self._children.callback(child.join)
-        self._children.callback(child.kill)
+        child = self.child(deaf, ready)
         wait_until(ready.exists)
         assert child.pid is not None
         return {run_id: child.pid}
+
+    def child(self, action: Callable[..., object], *arguments: object) -> BaseProcess:
+        """Do ``action`` in a process of its own, which is killed at the latest with the test."""
+        child = start(action, *arguments)
+        self._children.callback(child.join)
+        self._children.callback(child.kill)
+        return child
 
     def lose_children(self) -> None:
         """Let the worker's children die, as they do with their main process."""

@@ -39,11 +39,8 @@ def die(case: Case, action: Callable[..., object], *arguments: object) -> None:
 
 
 def start(action: Callable[..., object], *arguments: object) -> BaseProcess:
-    """Do ``action`` in a process of its own that no crash point ends; the caller ends it.
-
-    A daemon: a test that fails before it lets go must not wait for it for ever.
-    """
-    child = _server().Process(target=action, args=arguments, daemon=True)
+    """Do ``action`` in a process of its own that no crash point ends; the caller ends it."""
+    child = _server().Process(target=action, args=arguments)
     child.start()
     return child
 

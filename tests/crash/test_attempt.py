@@ -10,7 +10,7 @@ import pytest
 from jobu_core.models import Status
 from tests.crash.audit import audit, audit_loads
 from tests.crash.cases import Case
-from tests.crash.children import die, start
+from tests.crash.children import die
 from tests.crash.site import FIRST_WORKER, execute, execute_slowly
 from tests.fix_aftermath import LOAD, SECOND_WORKER
 from tests.load_bench import wait_until
@@ -117,7 +117,7 @@ def test_an_attempt_that_was_given_up_writes_nothing_and_ends(
     begun, go = tmp_path / "begun", tmp_path / "go"
     params = {"begun": str(begun), "go": str(go)}
     batch = aftermath.launched("waiting", params=params, retry_backoff_seconds=0)
-    late = start(execute, aftermath.site, batch)
+    late = aftermath.child(execute, aftermath.site, batch)
     wait_until(begun.exists)
     aftermath.reconciler.tick()
     aftermath.wait(aftermath.runtime.settings.worker.lease_seconds)
@@ -125,7 +125,7 @@ def test_an_attempt_that_was_given_up_writes_nothing_and_ends(
     aftermath.beat(SECOND_WORKER)
     (again,) = aftermath.claim()
     begun.unlink()
-    second = start(execute, aftermath.site, again, SECOND_WORKER)
+    second = aftermath.child(execute, aftermath.site, again, SECOND_WORKER)
     wait_until(begun.exists)
 
     (tmp_path / "go1").touch()

@@ -31,6 +31,8 @@ class SupervisorCase(Case):
     attempts: int = 2
     run: RunState = RunState.STARTED
     """What Dagster knows of the run at that moment."""
+    written: bool = True
+    """Whether the end of the attempt was in the store by then."""
 
 
 def name(case: SupervisorCase) -> str:
@@ -48,6 +50,12 @@ def settled(aftermath: Aftermath, batch: LaunchBatch, case: SupervisorCase, firs
     for sibling in siblings:
         assert (sibling.status, sibling.attempt) == (Status.SUCCESS, 1)
     audit(aftermath.runtime.engine)
+
+
+def returned_together(aftermath: Aftermath, batch: LaunchBatch, case: SupervisorCase) -> None:
+    """See that an attempt and the launch's unbegun row went back together, or neither."""
+    kept = [Status.PENDING] * 2 if case.written else [Status.RUNNING, Status.QUEUED]
+    assert [row.status for row in aftermath.rows(batch)] == kept
 
 
 HEARTBEATS = (
@@ -109,7 +117,7 @@ def test_a_cancel_of_one_row_leaves_its_siblings(
 
 
 DEADLINES = (
-    SupervisorCase("supervisor.attempt_settled", (12, 14)),
+    SupervisorCase("supervisor.attempt_settled", (12, 14), written=False),
     SupervisorCase("supervisor.end_written", (12, 14)),
     SupervisorCase("supervisor.child_killed", (12, 14)),
     SupervisorCase("supervisor.run_reported", (12, 14), run=RunState.FAILURE),
@@ -121,11 +129,12 @@ def test_a_deadline_costs_one_attempt(aftermath: Aftermath, case: SupervisorCase
     """Written or not when the main process died, the row has its next attempt once."""
     batch = aftermath.launched(rows=2)
     die(case, supervise, aftermath.site, aftermath.running(batch, deadline_at=LONG_AGO))
+    returned_together(aftermath, batch, case)
     settled(aftermath, batch, case, Status.SUCCESS)
 
 
 LOSSES = (
-    SupervisorCase("supervisor.attempt_settled", (12, 14)),
+    SupervisorCase("supervisor.attempt_settled", (12, 14), written=False),
     SupervisorCase("supervisor.loss_written", (12, 14)),
     SupervisorCase("supervisor.run_reported", (12, 14), run=RunState.FAILURE),
 )
@@ -137,6 +146,7 @@ def test_a_lost_child_costs_one_attempt(aftermath: Aftermath, case: SupervisorCa
     batch = aftermath.launched(rows=2)
     aftermath.running(batch)
     die(case, supervise, aftermath.site, {})
+    returned_together(aftermath, batch, case)
     settled(aftermath, batch, case, Status.SUCCESS)
 
 

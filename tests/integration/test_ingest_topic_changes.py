@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobu_core.dispatcher.queue.adapter import kafka
 from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
-from jobu_core.errors import ConfigError, Outage
+from jobu_core.errors import ConfigError, Outage, QueueUnavailable
 from tests.fix_events import GROUP, event
 from tests.fix_kafka_events import settle
 
@@ -113,6 +114,21 @@ def test_partitions_added_under_an_open_ingest_are_read_from_their_start(
         sender.publish(on_kafka.topic, messages)
         until(lambda: len(on_kafka.executions()) == 2, ingest)
     assert on_kafka.positions() == {(1, 0): 0, (1, 1): 0, (1, 2): 1, (1, 3): 1}
+
+
+def test_a_topic_that_is_not_described_does_not_pass_for_the_one_that_was_read(
+    on_kafka: KafkaEvents, real_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its end and its return, or where a broker is late, nobody can say who it is."""
+    monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 1.0)
+    with on_kafka.adapter() as adapter:
+        known = adapter.identity()
+        assert known.topic_id is not None
+        real_kafka.delete_topic(on_kafka.topic)
+        with pytest.raises(QueueUnavailable):
+            adapter.identity()
+        real_kafka.create_topic(on_kafka.topic)
+        assert known.differs_from(adapter.identity())
 
 
 def test_a_topic_recreated_under_an_open_ingest_begins_a_generation(

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from jobu_core.models import QueueMessage
 
+Answer = TypeVar("Answer")
 Client = TypeVar("Client")
 
 _log: Final = logging.getLogger("jobu.kafka")
@@ -141,23 +142,18 @@ class KafkaAdapter(BaseQueueAdapter):
         metadata = self._metadata()
         if metadata.controller_id not in metadata.brokers:  # the mock broker has none to ask
             return TopicIdentity(metadata.cluster_id, None)
-        return TopicIdentity(metadata.cluster_id, self._topic_id())
+        # A broker may not know a new topic yet. "Cannot say" would pass for any topic.
+        return TopicIdentity(metadata.cluster_id, self._once_known(self._topic_id))
 
     def watermarks(self, partition: int) -> Watermarks:
         """Ask the partition's leader which offsets it holds."""
         where = TopicPartition(self.topic, partition)
-        deadline = self._clock.monotonic() + _REQUEST_SECONDS
-        while True:
-            try:
-                found = self._call(lambda c: c.get_watermark_offsets(where, _REQUEST_SECONDS))
-            except QueueUnavailable as error:
-                if not _is_electing(error) or self._clock.monotonic() > deadline:
-                    raise
-                self._clock.sleep(_SLICE_SECONDS)
-                continue
-            if found is None:
-                raise QueueUnavailable(f"partition {partition}: no answer about its offsets")
-            return Watermarks(low=found[0], high=found[1])
+        found = self._once_known(
+            lambda: self._call(lambda c: c.get_watermark_offsets(where, _REQUEST_SECONDS)),
+        )
+        if found is None:
+            raise QueueUnavailable(f"partition {partition}: no answer about its offsets")
+        return Watermarks(low=found[0], high=found[1])
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Assign exactly these partitions, each from its offset."""
@@ -285,12 +281,22 @@ class KafkaAdapter(BaseQueueAdapter):
         try:
             return str(request[self.topic].result(timeout=2 * _REQUEST_SECONDS).topic_id)
         except KafkaException as error:
-            code = error.args[0].code()
-            if code in _CANNOT_DESCRIBE or code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if error.args[0].code() in _CANNOT_DESCRIBE:
                 return None
             raise self._unavailable(error) from error
         except TimeoutError as error:
             raise QueueUnavailable(f"{self._bootstrap} does not describe the topic") from error
+
+    def _once_known(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask; for a while again if the cluster does not know the topic or its leader yet."""
+        deadline = self._clock.monotonic() + _REQUEST_SECONDS
+        while True:
+            try:
+                return ask()
+            except QueueUnavailable as error:
+                if not _is_electing(error) or self._clock.monotonic() > deadline:
+                    raise
+            self._clock.sleep(_SLICE_SECONDS)
 
     def _open_admin(self) -> AdminClient:
         if self._admin is None:
