@@ -90,6 +90,7 @@ class KafkaServer:
     def paused(self) -> Iterator[None]:
         """Stop the broker's process for a while: it answers nobody, and forgets nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)  # until the last of its threads has stopped
         try:
             yield
         finally:
@@ -255,7 +256,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginMo
 """,
     )
     java = ["java", *_HEAP, "-cp", f"{jars}/*"]
-    cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # An id that began with a dash would be read as an option: one in 64 does.
+    cluster_id = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
     scram = f"SCRAM-SHA-512=[name={secure.user},password={secure.password}]"
     form = ["format", "--standalone", "-t", cluster_id, "-c", str(properties), "-S", scram]
     subprocess.run([*java, "kafka.tools.StorageTool", *form], check=True, capture_output=True)
