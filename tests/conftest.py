@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fix_project",
     "tests.fix_proxy",
     "tests.fix_runs",
+    "tests.fix_signals",
     "tests.fix_simulation",
     "tests.fix_stack",
     "tests.fix_store_time",

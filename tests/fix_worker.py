@@ -19,6 +19,7 @@ from jobu_core.store.executions import get_execution, insert_executions
 from jobu_dagster.launching import claim
 from jobu_dagster.private import open_instance
 from jobu_dagster.process import Process
+from jobu_dagster.process import process as shared_process
 from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
@@ -205,7 +206,13 @@ def workers(napping_project: Path) -> Iterator[Workers]:
 
 @pytest.fixture
 def carrier(napping_project: Path) -> Iterator[Carrier]:
-    """Return a driver on the project's own store and Dagster."""
+    """Return a driver on the project's own store and Dagster.
+
+    What launcher and coordinator share in this process is opened anew: it may be an
+    earlier test's, whose store is gone.
+    """
+    shared_process().close()
     process = Process()
     yield Carrier(process, napping_project)
     process.close()
+    shared_process().close()

@@ -57,7 +57,8 @@ def run_parts(settings: Settings, names: Sequence[str]) -> None:
     conf = layout.foreground / f"{os.getpid()}.conf"
     conf.touch(mode=0o600)
     conf.write_text(_render(settings, layout, parts), encoding="utf-8")
-    arguments = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(conf)]
+    plainly = [sys.executable, "-m", "jobu_core.services.plain_signals"]
+    arguments = [*plainly, "-m", "supervisor.supervisord", "-n", "-c", str(conf)]
     os.execve(sys.executable, arguments, clean_environment(os.environ))  # noqa: S606 - no shell is meant
 
 

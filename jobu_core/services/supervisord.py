@@ -216,7 +216,8 @@ class Supervisord:
         """Start it, detached from this process, and wait until it answers."""
         self._layout.prepare()
         self._write(conf)
-        command = [sys.executable, "-m", "supervisor.supervisord"]
+        plainly = [sys.executable, "-m", "jobu_core.services.plain_signals"]
+        command = [*plainly, "-m", "supervisor.supervisord"]
         done = subprocess.run(
             [*command, "-c", str(self._layout.supervisor_conf)],
             check=False,

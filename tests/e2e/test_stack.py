@@ -144,7 +144,7 @@ def test_down_ends_what_a_killed_main_py_left(embedded: Settings) -> None:
     """Its parts are found by the mark in their environment."""
     command = [sys.executable, str(REPOSITORY / "main.py"), "worker"]
     main = psutil.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    assert wait_until(lambda: any(map(_is_celery, main.children(recursive=True))), seconds=60)
+    assert wait_until(lambda: any(map(_is_celery, main.children(recursive=True))), seconds=100)
     main.kill()
     main.wait(10)
     layout = layout_of(embedded)
