@@ -53,8 +53,8 @@ def meet(context, params: Meet):
     return {"met": params.other}
 '''
 OURS = {"worker-1", "worker-2", "queue-dispatcher"}
-"""Those that have rows to give back. Dagster's servers hold nothing; seen once: its code server
-waited for its own child beyond the grace period and was killed, which costs a tick."""
+"""Those that have rows to give back. Dagster's servers hold nothing: one that is killed because
+it took too long costs a tick."""
 TOPIC = "jobu-events"
 """The topic of config/queue.yaml; like the other it is made by the first message."""
 
