@@ -24,7 +24,7 @@ READS_THE_CLOCK: Final = (
 
 _STATEMENTS: Final = frozenset({"text", "select", "insert", "update", "delete"})
 _DRIVERS: Final = frozenset(
-    {"psycopg", "psycopg2", "adbc_driver_manager", "adbc_driver_postgresql"}
+    {"psycopg", "psycopg2", "pymysql", "adbc_driver_manager", "adbc_driver_postgresql"}
 )
 _WALL_CLOCK: Final = frozenset(
     {("time", "time"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")},

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fix_kafka_events",
     "tests.fix_load",
     "tests.fix_logging",
+    "tests.fix_mariadb",
     "tests.fix_postgres",
     "tests.fix_project",
     "tests.fix_proxy",

@@ -17,8 +17,7 @@ from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import LoadParams
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
-from jobu_core.pipeline.load.manifest import read_load
-from jobu_core.pipeline.load.postgres import load_parquet
+from jobu_core.pipeline.load.engine import load_parquet, read_load
 from jobu_core.pipeline.load.request import (
     Guards,
     LoadRequest,
@@ -46,7 +45,7 @@ class DbLoaderParams(LoadParams):
 
 @handler("db_loader")
 class DbLoader(BaseHandler):
-    """Load a Parquet file into a PostgreSQL table."""
+    """Load a Parquet file into a table of PostgreSQL or MySQL."""
 
     Params = DbLoaderParams
 

@@ -1,4 +1,4 @@
-"""The one table of column types: model → Arrow → PostgreSQL.
+"""The one table of column types: model → Arrow → PostgreSQL → MySQL.
 
 ``columns_of_model`` reads a pydantic model, ``columns_of_schema`` a Parquet file
 that jobu or somebody else wrote, ``type_named`` a declaration in the
@@ -40,6 +40,8 @@ class ColumnType:
     """How ``types:`` in params and Parquet metadata call it."""
     arrow: pa.DataType
     postgres: str
+    mysql: str
+    """The same on MySQL and MariaDB; key columns of text are shorter there."""
     python: type
     """What a validated value is, None aside."""
 
@@ -53,20 +55,22 @@ class Column:
     nullable: bool
 
 
-INT: Final = ColumnType("int", pa.int64(), "bigint", int)
-FLOAT: Final = ColumnType("float", pa.float64(), "double precision", float)
-BOOL: Final = ColumnType("bool", pa.bool_(), "boolean", bool)
-STR: Final = ColumnType("str", pa.string(), "text", str)
-BYTES: Final = ColumnType("bytes", pa.binary(), "bytea", bytes)
-DATE: Final = ColumnType("date", pa.date32(), "date", dt.date)
-TIME: Final = ColumnType("time", pa.time64("us"), "time", dt.time)
-DATETIME: Final = ColumnType("datetime", pa.timestamp("us"), "timestamp", dt.datetime)
-DATETIMETZ: Final = ColumnType(
-    "datetimetz", pa.timestamp("us", tz="UTC"), "timestamptz", dt.datetime
+INT: Final = ColumnType("int", pa.int64(), "bigint", "bigint", int)
+FLOAT: Final = ColumnType("float", pa.float64(), "double precision", "double", float)
+BOOL: Final = ColumnType("bool", pa.bool_(), "boolean", "tinyint(1)", bool)
+STR: Final = ColumnType("str", pa.string(), "text", "longtext", str)
+BYTES: Final = ColumnType("bytes", pa.binary(), "bytea", "longblob", bytes)
+DATE: Final = ColumnType("date", pa.date32(), "date", "date", dt.date)
+TIME: Final = ColumnType("time", pa.time64("us"), "time", "time(6)", dt.time)
+DATETIME: Final = ColumnType(
+    "datetime", pa.timestamp("us"), "timestamp", "datetime(6)", dt.datetime
 )
-TIMEDELTA: Final = ColumnType("timedelta", pa.duration("us"), "interval", dt.timedelta)
-UUID_: Final = ColumnType("uuid", pa.string(), "uuid", UUID)
-JSON: Final = ColumnType("json", pa.string(), "jsonb", object)
+DATETIMETZ: Final = ColumnType(
+    "datetimetz", pa.timestamp("us", tz="UTC"), "timestamptz", "timestamp(6)", dt.datetime
+)
+TIMEDELTA: Final = ColumnType("timedelta", pa.duration("us"), "interval", "time(6)", dt.timedelta)
+UUID_: Final = ColumnType("uuid", pa.string(), "uuid", "char(36)", UUID)
+JSON: Final = ColumnType("json", pa.string(), "jsonb", "json", object)
 
 NAMED: Final[Mapping[str, ColumnType]] = {
     entry.name: entry
@@ -91,6 +95,7 @@ def decimal_type(digits: int, places: int) -> ColumnType:
         f"decimal({digits},{places})",
         pa.decimal128(digits, places),
         f"numeric({digits},{places})",
+        f"decimal({digits},{places})",
         Decimal,
     )
 
@@ -188,4 +193,4 @@ def _type_of_arrow(arrow: pa.DataType) -> ColumnType | None:
 
 
 def _as(entry: ColumnType, arrow: pa.DataType) -> ColumnType:
-    return ColumnType(entry.name, arrow, entry.postgres, entry.python)
+    return ColumnType(entry.name, arrow, entry.postgres, entry.mysql, entry.python)

@@ -19,6 +19,8 @@ class Mode(StrEnum):
 
     APPEND = "append"
     REPLACE = "replace"
+    UPSERT = "upsert"
+    """Rows with the same keys are changed, the others stay."""
 
 
 class Strategy(StrEnum):
@@ -67,7 +69,7 @@ class LoadRequest:
     path: Path
     target: TableName
     url: str
-    """``postgresql://`` URL of the target database; may hold a password."""
+    """``postgresql://`` or ``mysql://`` URL of the target database; may hold a password."""
     mode: Mode
     installation: str
     root_execution_id: int
@@ -82,6 +84,8 @@ class LoadRequest:
     strategy: Strategy = Strategy.AUTO
     create: bool = False
     """Make the table when it is missing."""
+    keys: tuple[str, ...] = ()
+    """Columns that tell one row from another; for ``upsert`` only."""
     guards: Guards = Guards()
     rejected: int = 0
     hidden: tuple[str, ...] = ()

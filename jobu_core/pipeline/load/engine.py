@@ -1,0 +1,36 @@
+"""Which engine loads a target: its URL says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobu_core.pipeline.load import manifest, postgres
+from jobu_core.pipeline.load.mysql import loader as mysql
+from jobu_core.pipeline.load.mysql.connecting import SCHEMES
+
+if TYPE_CHECKING:
+    from jobu_core.clock import Clock
+    from jobu_core.pipeline.load.manifest import Loaded
+    from jobu_core.pipeline.load.request import LoadRequest, LoadResult
+
+
+def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
+    """Load the request's file into its table, exactly once; raises what the engine raises."""
+    if is_mysql(request.url):
+        return mysql.load_parquet(request, clock)
+    return postgres.load_parquet(request, clock)
+
+
+def read_load(url: str, database: str, load_key: str) -> Loaded | None:
+    """Return the committed load of that key from a target, or None.
+
+    Raises TargetUnavailable when it cannot be asked.
+    """
+    if is_mysql(url):
+        return mysql.read_load(url, database, load_key)
+    return manifest.read_load(url, database, load_key)
+
+
+def is_mysql(url: str) -> bool:
+    """Whether the URL is one of MySQL or MariaDB; a driver after ``+`` does not matter."""
+    return url.partition(":")[0].partition("+")[0].lower() in SCHEMES

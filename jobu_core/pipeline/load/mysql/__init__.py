@@ -1,0 +1,3 @@
+"""Loads into MySQL and MariaDB: InnoDB tables, rows by LOAD DATA LOCAL or INSERT."""
+
+from __future__ import annotations

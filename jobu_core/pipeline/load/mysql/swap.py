@@ -1,0 +1,249 @@
+"""Replace by rename: load beside the table, then let the new one take its name.
+
+Readers are shut out for one RENAME, which is atomic. Used only where the new table
+is the old one's equal by what the server itself says of both.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from pymysql import err
+
+from jobu_core.crash_points import reach
+from jobu_core.errors import LoadRefused, TargetBusy
+from jobu_core.pipeline.load.mysql.failures import (
+    INTERRUPTED,
+    MAY_NOT,
+    TABLE_EXISTS,
+    number_of,
+)
+from jobu_core.pipeline.load.mysql.rows import send_rows
+from jobu_core.pipeline.load.mysql.statements import Sql, composed, joined
+from jobu_core.pipeline.load.mysql.statements import table as table_name
+from jobu_core.pipeline.load.mysql.swap_ledger import (
+    finish_swap,
+    mark_ready,
+    note_swap,
+    take_back,
+    was_renamed,
+)
+from jobu_core.pipeline.load.mysql.tables import (
+    children_of,
+    count_rows,
+    create_table,
+    definition_of,
+    next_number,
+    triggers_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobu_core.clock import Clock
+    from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.load.mysql.columns import ColumnPlan
+    from jobu_core.pipeline.load.mysql.session import Session
+    from jobu_core.pipeline.load.mysql.swap_ledger import Swap
+    from jobu_core.pipeline.load.request import LoadRequest
+    from jobu_core.pipeline.load.source import Source
+
+    PlansFor = Callable[[TableName], Sequence[ColumnPlan]]
+
+LOCK_TRY_SECONDS: Final = 0.2
+"""How long one attempt may hold up those who come after it; MySQL counts whole seconds."""
+LOCK_PAUSE_SECONDS: Final = 0.1
+
+_RENAME: Final[LiteralString] = "RENAME TABLE {renames}"
+_RENAME_IN_TIME: Final[LiteralString] = (
+    "SET STATEMENT max_statement_time = %(seconds)s FOR RENAME TABLE {renames}"
+)
+_VERSIONED: Final = "WITH SYSTEM VERSIONING"
+
+
+class CannotSwapError(Exception):
+    """A swap would lose something; nothing has been done."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        """Keep what speaks against it."""
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class TableAppearedError(Exception):
+    """The table that was being made has been made by somebody else."""
+
+
+def against_swap(session: Session, target: TableName) -> list[str]:
+    """Return what a swap would lose, as far as it can be seen before it is tried."""
+    found = [f"trigger {name} is on it" for name in triggers_of(session, target)]
+    found += [f"foreign key {child.name} points at it" for child in children_of(session, target)]
+    if _VERSIONED in definition_of(session, target):
+        found.append("it keeps its history")
+    return found
+
+
+def swap_in(
+    session: Session,
+    request: LoadRequest,
+    source: Source,
+    plans: Sequence[ColumnPlan],
+    clock: Clock,
+) -> int:
+    """Replace the target's rows by renames; return how many there are now.
+
+    The caller holds the target's lock. Raises CannotSwapError when the new table
+    would not be the old one's equal.
+    """
+    target = request.target
+    reasons = against_swap(session, target)
+    if reasons:
+        raise CannotSwapError(reasons)
+    before = definition_of(session, target)
+    swap = note_swap(session, request, replacing=True)
+    try:
+        _copy_definition(session, swap, before)
+        rows = _fill(session, swap, source, plans)
+        request.check_lease()
+        _insist_unaltered(session, target, before)
+        _continue_numbers(session, swap)
+        swap = mark_ready(session, swap, rows)
+        _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
+    except BaseException:
+        _undo(session, swap)
+        raise
+    reach("mysql_swap.renamed")
+    finish_swap(session, swap)
+    return rows
+
+
+def make_new(
+    session: Session,
+    request: LoadRequest,
+    source: Source,
+    plans_for: PlansFor,
+    clock: Clock,
+) -> tuple[int, Sequence[ColumnPlan]]:
+    """Make the missing target, filled before it has its name; return rows and columns.
+
+    The caller holds the target's lock. Raises TableAppearedError when somebody else
+    made it meanwhile.
+    """
+    swap = note_swap(session, request, replacing=False)
+    try:
+        create_table(session, swap.new, source.schema, keys=request.keys)
+        reach("mysql_swap.made")
+        plans = plans_for(swap.new)
+        rows = _fill(session, swap, source, plans)
+        request.check_lease()
+        swap = mark_ready(session, swap, rows)
+        _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
+    except BaseException:
+        _undo(session, swap)
+        raise
+    reach("mysql_swap.made_renamed")
+    finish_swap(session, swap)
+    return rows, plans
+
+
+def _fill(
+    session: Session,
+    swap: Swap,
+    source: Source,
+    plans: Sequence[ColumnPlan],
+) -> int:
+    """Load the new table in a transaction of its own; return its rows, counted there."""
+    with session.transaction():
+        sent = send_rows(session, swap.new, source, plans)
+        landed = count_rows(session, swap.new)
+    if not sent == landed == source.rows:
+        raise LoadRefused(
+            f"{swap.target}: {source.rows} rows in the file, {sent} sent, {landed} in the new table"
+        )
+    session.rows("ANALYZE NO_WRITE_TO_BINLOG TABLE {table}", table=table_name(swap.new))
+    reach("mysql_swap.filled")
+    return landed
+
+
+def _copy_definition(session: Session, swap: Swap, wanted: str) -> None:
+    """Make the new table like the target; what LIKE does not carry speaks against a swap."""
+    try:
+        session.run(
+            "CREATE TABLE {new} LIKE {target}",
+            new=table_name(swap.new),
+            target=table_name(swap.target),
+        )
+    except err.Error as error:
+        if number_of(error) not in MAY_NOT:
+            raise
+        raise CannotSwapError(["no table may be created beside it"]) from None
+    reach("mysql_swap.staged")
+    if definition_of(session, swap.new) != wanted:
+        raise CannotSwapError(["a foreign key, a check or an option of it is not carried over"])
+
+
+def _insist_unaltered(session: Session, target: TableName, before: str) -> None:
+    if definition_of(session, target) != before:
+        raise TargetBusy(f"{target} was altered while it was loaded")
+
+
+def _continue_numbers(session: Session, swap: Swap) -> None:
+    """Let AUTO_INCREMENT go on where the old table got to, as TRUNCATE would not."""
+    reached = next_number(session, swap.target)
+    if reached is not None and reached > (next_number(session, swap.new) or 0):
+        session.run(
+            "ALTER TABLE {new} AUTO_INCREMENT = {number}",
+            new=table_name(swap.new),
+            number=Sql(str(reached)),
+        )
+
+
+def _rename(session: Session, swap: Swap, *, wait_seconds: float, clock: Clock) -> None:
+    """Rename by short attempts, so that nobody queues long behind us.
+
+    Raises TargetBusy after ``wait_seconds``. An attempt that was interrupted may have
+    succeeded all the same, so the tables are looked at.
+    """
+    give_up = clock.monotonic() + wait_seconds
+    while True:
+        try:
+            _try_rename(session, swap)
+        except err.Error as error:
+            if session.connection.open and was_renamed(session, swap):
+                return
+            if number_of(error) == TABLE_EXISTS:
+                raise TableAppearedError from None
+            if number_of(error) not in INTERRUPTED:
+                raise
+        else:
+            return
+        if clock.monotonic() >= give_up:
+            raise TargetBusy(
+                f"{swap.target}: readers or writers held the table for {wait_seconds:g} s"
+            )
+        clock.sleep(LOCK_PAUSE_SECONDS)
+
+
+def _try_rename(session: Session, swap: Swap) -> None:
+    steps = [(swap.new, swap.target)]
+    if swap.old is not None:
+        steps.insert(0, (swap.target, swap.old))
+    renames = joined(
+        composed("{name} TO {to}", name=table_name(name), to=table_name(to)) for name, to in steps
+    )
+    if session.server.mariadb:
+        session.run(_RENAME_IN_TIME, {"seconds": LOCK_TRY_SECONDS}, renames=renames)
+        return
+    session.run("SET SESSION lock_wait_timeout = 1")
+    session.run(_RENAME, renames=renames)
+
+
+def _undo(session: Session, swap: Swap) -> None:
+    """Leave nothing, if the server still listens; else the next load does it."""
+    if session.connection.open:
+        with suppress(err.Error):
+            if was_renamed(session, swap):
+                finish_swap(session, swap)
+            else:
+                take_back(session, swap)
