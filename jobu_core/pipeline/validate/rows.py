@@ -1,4 +1,4 @@
-"""Validates a file row by row: a Parquet of valid rows, and one of rejects beside it.
+"""Validates a file against a model: a Parquet of valid rows, and one of rejects beside it.
 
 ::
 
@@ -8,8 +8,8 @@
                      rejects_path=…, checkpoint=…) -> ValidationReport
 
 The output keeps the input's order and holds what the model made of each row, in
-the model's column types. Every verdict is pydantic's or the storage's; there is
-no faster way around them here.
+the model's column types. What can be proven is proven a column at a time; every
+other verdict is pydantic's or the storage's (``batch_check.py``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
 from jobu_core.pipeline.preprocess import ragged_problem, refuse_overwrite
 from jobu_core.pipeline.rejects import reject_log, rejects_beside
 from jobu_core.pipeline.types import arrow_schema
+from jobu_core.pipeline.validate.batch_check import batch_check
 from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
-from jobu_core.pipeline.validate.row_check import RowCheck
 from jobu_core.pipeline.validate.source import RecordRows, open_rows
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.csv_reader import RaggedRow
     from jobu_core.pipeline.parquet_writer import ParquetOutput
     from jobu_core.pipeline.rejects import RejectLog
+    from jobu_core.pipeline.validate.batch_check import BatchCheck
     from jobu_core.pipeline.validate.source import RowBatch, RowSource
 
 
@@ -102,8 +103,8 @@ def _validate(
     rejects_path: Path | None,
     checkpoint: Callable[[int], None] | None,
 ) -> ValidationReport:
-    check = RowCheck(
-        model, options, strings=source.strings, columns=source.columns, source_name=source.name
+    check = batch_check(
+        model, options, strings=source.strings, types=source.types, source_name=source.name
     )
     rejects_at = rejects_path or rejects_beside(output_path)
     with (
@@ -138,30 +139,24 @@ def _validate(
 
 
 def _check_batch(
-    batch: RowBatch, check: RowCheck, output: ParquetOutput, rejects: RejectLog
+    batch: RowBatch, check: BatchCheck, output: ParquetOutput, rejects: RejectLog
 ) -> None:
     """Write the valid rows of one batch and log the others in file order."""
     ragged = list(batch.ragged)
-    numbers: list[int] = []
-    valid: list[tuple[Any, ...]] = []
-    for number, row in zip(batch.numbers, batch.rows, strict=True):
+    found = check.check(batch.numbers, batch.rows)
+    refused = pa.array([at for at, _ in found.refused], pa.int64())
+    numbers = batch.numbers.take(refused).to_pylist()
+    for number, (at, problems) in zip(numbers, found.refused, strict=True):
         while ragged and ragged[0].number < number:
             _add_ragged(ragged.pop(0), rejects)
-        found = check.check(row)
-        if isinstance(found, list):
-            rejects.add(number, found, row)
-        else:
-            numbers.append(number)
-            valid.append(found)
+        rejects.add(number, problems, _row(batch.rows, at) if rejects.show_values else {})
     for left in ragged:
         _add_ragged(left, rejects)
-    schema = arrow_schema(check.columns)
-    columns = zip(*valid, strict=True) if valid else [() for _ in check.columns]
-    arrays = [
-        pa.array(values, field.type)
-        for values, field in zip((numbers, *columns), schema, strict=True)
-    ]
-    output.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    output.write(found.valid)
+
+
+def _row(rows: pa.RecordBatch | list[Any], at: int) -> Any:  # noqa: ANN401 - a record may be anything
+    return rows.slice(at, 1).to_pylist()[0] if isinstance(rows, pa.RecordBatch) else rows[at]
 
 
 def _add_ragged(row: RaggedRow, rejects: RejectLog) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from jobu_core.pipeline.parquet_writer import (
     provenance_of,
 )
 from jobu_core.pipeline.types import ROW_COLUMN
+from jobu_core.pipeline.validate.readable import python_type, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
     from jobu_core.config.datasets import CsvOptions
     from jobu_core.pipeline.csv_reader import CsvReader, RaggedRow
+    from jobu_core.pipeline.validate.proofs import Cells
 
-BATCH_ROWS: Final = 8_192
-"""Rows that are Python objects at a time."""
+MOST_ROWS: Final = 65_536
+LEAST_ROWS: Final = 1_024
+BATCH_BYTES: Final = 64 << 20
+"""A batch of a Parquet has this many bytes, within these numbers of rows."""
 
 _PARQUET: Final = frozenset({".parquet", ".pq"})
 
@@ -39,8 +43,9 @@ _PARQUET: Final = frozenset({".parquet", ".pq"})
 class RowBatch:
     """Some rows in file order, with their numbers in the user's file."""
 
-    numbers: Sequence[int]
-    rows: Sequence[Any]
+    numbers: Cells
+    rows: pa.RecordBatch | list[Any]
+    """Columns of a file, or records."""
     ragged: Sequence[RaggedRow] = ()
 
 
@@ -52,8 +57,8 @@ class RowSource(Protocol):
         """Logical path of the user's file."""
 
     @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The columns of every row; None if each row has its own."""
+    def types(self) -> Mapping[str, pa.DataType] | None:
+        """The columns of every row and their types; None if each row has its own."""
 
     @property
     def strings(self) -> bool:
@@ -97,7 +102,7 @@ class CsvRows:
         """Read from ``reader``, once."""
         self._reader = reader
         self.name = name
-        self.columns: tuple[str, ...] | None = reader.columns
+        self.types: Mapping[str, pa.DataType] | None = dict.fromkeys(reader.columns, pa.string())
 
     @property
     def sha256(self) -> str:
@@ -107,14 +112,7 @@ class CsvRows:
     def batches(self) -> Iterator[RowBatch]:
         """Yield every row once, ragged ones apart."""
         for batch in self._reader.batches():
-            ragged = list(batch.ragged)
-            for portion in _portions(batch.rows):
-                numbers, rows = _rows_of(portion)
-                passed = [row for row in ragged if row.number < numbers[-1]]
-                ragged = ragged[len(passed) :]
-                yield RowBatch(numbers, rows, passed)
-            if ragged:
-                yield RowBatch((), (), ragged)
+            yield replace(_numbered(batch.rows, 1), ragged=batch.ragged)
 
 
 class ParquetRows:
@@ -127,22 +125,29 @@ class ParquetRows:
         doubled = sorted({each for each in names if names.count(each) > 1})
         if doubled:
             raise FileError(f"{name}: columns given twice: {', '.join(doubled)}")
-        found = provenance_of(file) or Provenance(name, file_sha256(path))
+        ours = provenance_of(file)
+        found = ours or Provenance(name, file_sha256(path))
+        self._trusted = ours is not None
         self._path_name = name
         self.name = found.source_file
-        self.strings = found.values == "strings"
         self.rejected_before = found.rejected
         self.sha256 = found.source_sha256
-        self.columns: tuple[str, ...] | None = tuple(each for each in names if each != ROW_COLUMN)
+        types = {
+            field.name: python_type(field.type)
+            for field in file.schema_arrow
+            if field.name != ROW_COLUMN
+        }
+        self.types: Mapping[str, pa.DataType] | None = types
+        self.strings = found.values == "strings" and set(types.values()) <= {pa.string()}
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield every row once; rows without a number are counted from 1."""
         at = 0
         try:
-            for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
-                numbers, rows = _rows_of(_in_microseconds(batch, self._path_name))
-                yield RowBatch(numbers or range(at + 1, at + 1 + len(rows)), rows)
-                at += len(rows)
+            for batch in self._file.iter_batches(batch_size=_rows_a_batch(self._file)):
+                read = readable(batch, self._path_name, trusted=self._trusted)
+                yield _numbered(read, at + 1)
+                at += batch.num_rows
         except (pa.ArrowException, OSError):
             raise FileError(f"{self._path_name}: after row {at}: cannot be read") from None
 
@@ -152,7 +157,7 @@ class RecordRows:
 
     strings = False
     rejected_before = 0
-    columns: tuple[str, ...] | None = None
+    types: Mapping[str, pa.DataType] | None = None
 
     def __init__(self, records: Sequence[object], name: str) -> None:
         """Take ``records``; their number is their place, from 1."""
@@ -163,42 +168,29 @@ class RecordRows:
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield every record once."""
-        for at in range(0, len(self._records), BATCH_ROWS):
-            rows = self._records[at : at + BATCH_ROWS]
-            yield RowBatch(range(at + 1, at + 1 + len(rows)), rows)
+        for at in range(0, len(self._records), MOST_ROWS):
+            rows = list(self._records[at : at + MOST_ROWS])
+            yield RowBatch(_counted(at + 1, len(rows)), rows)
 
 
-def _portions(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    for at in range(0, batch.num_rows, BATCH_ROWS):
-        yield batch.slice(at, BATCH_ROWS)
+def _numbered(batch: pa.RecordBatch, first: int) -> RowBatch:
+    """Take the row numbers out of a batch; one without them is counted from ``first``."""
+    at = batch.schema.get_field_index(ROW_COLUMN)
+    if at < 0:
+        return RowBatch(_counted(first, batch.num_rows), batch)
+    numbers: Any = batch.column(at)
+    return RowBatch(numbers, batch.remove_column(at))
 
 
-def _rows_of(batch: pa.RecordBatch) -> tuple[list[int], list[dict[str, Any]]]:
-    """Return the row numbers (none if the batch has none) and the rows without them."""
-    rows = batch.to_pylist()
-    if ROW_COLUMN not in batch.schema.names:
-        return [], rows
-    return [row.pop(ROW_COLUMN) for row in rows], rows
+def _counted(first: int, rows: int) -> Cells:
+    return pa.array(range(first, first + rows), pa.int64())
 
 
-def _in_microseconds(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
-    """Cast nanoseconds, which Python's types cut without a word; refuse to lose any."""
-    for at, field in enumerate(batch.schema):
-        kind: Any = field.type
-        if getattr(kind, "unit", None) != "ns":
-            continue
-        if pa.types.is_timestamp(kind):
-            exact: pa.DataType = pa.timestamp("us", kind.tz)
-        else:
-            exact = pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")
-        try:
-            cast = batch.column(at).cast(exact)
-        except pa.ArrowInvalid:
-            raise FileError(
-                f"{name}: column {field.name!r} holds nanoseconds; write it in microseconds"
-            ) from None
-        batch = batch.set_column(at, field.with_type(exact), cast)
-    return batch
+def _rows_a_batch(file: pq.ParquetFile) -> int:
+    """Return how many rows are about ``BATCH_BYTES``, by the file's own account."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    widest = max((each.total_byte_size // max(1, each.num_rows) for each in groups), default=0)
+    return min(MOST_ROWS, max(LEAST_ROWS, BATCH_BYTES // max(1, widest)))
 
 
 def _identity(path: Path, name: str) -> tuple[int, int, int]:
