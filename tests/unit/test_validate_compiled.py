@@ -73,7 +73,7 @@ def compare(data: st.DataObject, columns: Columns, *, strings: bool) -> None:
     assert outcome(found) == outcome(expected)
 
 
-quick = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+quick = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 thorough = settings(quick, max_examples=4_000)
 
 
