@@ -52,7 +52,7 @@ format: $(STAMP) ## let ruff repair and format what it can
 
 # A folder of wheels in pip's settings would add hashes that the index does not have.
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newest
-	env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe \
+	env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --extra dev --extra bench --generate-hashes --allow-unsafe \
 	  --no-strip-extras --no-header --no-emit-index-url --no-emit-trusted-host \
 	  --no-emit-find-links --no-emit-options $(UPGRADE) -o requirements.lock pyproject.toml
 	sed -i '/considered to be unsafe/d' requirements.lock

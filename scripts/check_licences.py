@@ -45,6 +45,7 @@ ACCEPTED: Final = frozenset(
         "LGPL",
         "LGPL-3.0-only",
         "MIT",
+        "MIT-0",
         "MPL-2.0",
         "PSF-2.0",
         "Zlib",
