@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
+from jobu_core.pipeline.overlap import Behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,9 @@ _SOURCE_SHA256: Final = b"jobu.source_sha256"
 _VALUES: Final = b"jobu.values"
 _REJECTED: Final = b"jobu.rejected"
 _CHUNK_BYTES: Final = 1 << 20
+_DICTIONARY_BYTES: Final = 16 << 10
+"""A column whose distinct values take more is written plain: Arrow's own limit of 1 MiB
+builds a dictionary of nearly every value first and then gives it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,15 @@ class Provenance:
     rejected: int = 0
     """Rows of the source that earlier stages turned away."""
 
+    def as_metadata(self) -> dict[str, str]:
+        """Return it as the footer has it."""
+        return {
+            _SOURCE_FILE.decode(): self.source_file,
+            _SOURCE_SHA256.decode(): self.source_sha256,
+            _VALUES.decode(): self.values,
+            _REJECTED.decode(): str(self.rejected),
+        }
+
 
 class ParquetOutput:
     """An open temporary Parquet; made by ``write_parquet``."""
@@ -53,9 +66,13 @@ class ParquetOutput:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         """Create the file at ``path``."""
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="snappy")
+        self._writer = pq.ParquetWriter(
+            path, schema, compression="snappy", dictionary_pagesize_limit=_DICTIONARY_BYTES
+        )
+        self._behind = Behind(self._encode, depth=1)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
+        self._provenance: Provenance | None = None
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -67,36 +84,37 @@ class ParquetOutput:
             self._flush(ROW_GROUP_ROWS)
 
     def describe(self, provenance: Provenance) -> None:
-        """Put ``provenance`` into the footer; once, after the last row."""
-        self._writer.add_key_value_metadata(
-            {
-                _SOURCE_FILE.decode(): provenance.source_file,
-                _SOURCE_SHA256.decode(): provenance.source_sha256,
-                _VALUES.decode(): provenance.values,
-                _REJECTED.decode(): str(provenance.rejected),
-            }
-        )
+        """Put ``provenance`` into the footer."""
+        self._provenance = provenance
 
     def close(self) -> None:
         """Write what waits, and the footer."""
         if self._waiting_rows:
             self._flush(1)
+        self._behind.finish()
+        if self._provenance is not None:
+            self._writer.add_key_value_metadata(self._provenance.as_metadata())
         self._writer.close()
 
     def abandon(self) -> None:
         """Release the file without caring for its content."""
         self._waiting.clear()
+        self._behind.drop()
         self._writer.close()
 
     def _flush(self, at_least: int) -> None:
         """Write whole row groups while ``at_least`` rows wait."""
-        table = pa.Table.from_batches(self._waiting, schema=self._schema).combine_chunks()
+        table = pa.Table.from_batches(self._waiting, schema=self._schema)
         at = 0
         while table.num_rows - at >= at_least:
-            self._writer.write_table(table.slice(at, ROW_GROUP_ROWS), row_group_size=ROW_GROUP_ROWS)
+            self._behind.put(table.slice(at, ROW_GROUP_ROWS))
             at += ROW_GROUP_ROWS
         self._waiting = table.slice(at).to_batches()
         self._waiting_rows = max(0, table.num_rows - at)
+
+    def _encode(self, group: pa.Table) -> None:
+        """Write one row group; in a thread, while the next rows are made."""
+        self._writer.write_table(group.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobu_core.config.datasets import CsvOptions
+from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
 from jobu_core.pipeline.preprocess import ragged_problem, refuse_overwrite
 from jobu_core.pipeline.rejects import reject_log, rejects_beside
@@ -110,8 +111,9 @@ def _validate(
     with (
         reject_log(rejects_at, source_name=source.name, show_values=options.show_values) as rejects,
         write_parquet(output_path, arrow_schema(check.columns)) as output,
+        ahead(source.batches()) as batches,
     ):
-        for batch in source.batches():
+        for batch in batches:
             _check_batch(batch, check, output, rejects)
             if checkpoint is not None:
                 checkpoint(output.rows + rejects.rejected)

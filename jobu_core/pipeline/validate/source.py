@@ -22,7 +22,7 @@ from jobu_core.pipeline.types import ROW_COLUMN
 from jobu_core.pipeline.validate.readable import python_type, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow.parquet as pq
@@ -72,7 +72,7 @@ class RowSource(Protocol):
     def sha256(self) -> str:
         """Hash of the user's bytes, once the batches are exhausted."""
 
-    def batches(self) -> Iterator[RowBatch]:
+    def batches(self) -> Generator[RowBatch]:
         """Yield every row once."""
 
 
@@ -109,7 +109,7 @@ class CsvRows:
         """Hash of the file's bytes."""
         return self._reader.sha256
 
-    def batches(self) -> Iterator[RowBatch]:
+    def batches(self) -> Generator[RowBatch]:
         """Yield every row once, ragged ones apart."""
         for batch in self._reader.batches():
             yield replace(_numbered(batch.rows, 1), ragged=batch.ragged)
@@ -140,7 +140,7 @@ class ParquetRows:
         self.types: Mapping[str, pa.DataType] | None = types
         self.strings = found.values == "strings" and set(types.values()) <= {pa.string()}
 
-    def batches(self) -> Iterator[RowBatch]:
+    def batches(self) -> Generator[RowBatch]:
         """Yield every row once; rows without a number are counted from 1."""
         at = 0
         try:
@@ -166,7 +166,7 @@ class RecordRows:
         written = json.dumps(records, sort_keys=True, default=str).encode()
         self.sha256 = hashlib.sha256(written).hexdigest()
 
-    def batches(self) -> Iterator[RowBatch]:
+    def batches(self) -> Generator[RowBatch]:
         """Yield every record once."""
         for at in range(0, len(self._records), MOST_ROWS):
             rows = list(self._records[at : at + MOST_ROWS])
