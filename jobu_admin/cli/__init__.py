@@ -8,7 +8,16 @@ from typing import Final
 
 import typer
 
-from jobu_admin.cli import cron, dead_letters, events, executions, parts, stack
+from jobu_admin.cli import (
+    cron,
+    datasets,
+    dead_letters,
+    events,
+    executions,
+    models,
+    parts,
+    stack,
+)
 from jobu_core.errors import JobuError
 from jobu_core.log import configure_logging
 from jobu_core.redaction import redact
@@ -33,6 +42,8 @@ def build_app() -> typer.Typer:
     app.add_typer(executions.app, name="executions")
     app.add_typer(events.app, name="events")
     app.add_typer(dead_letters.app, name="dead-letters")
+    app.add_typer(datasets.app, name="datasets")
+    app.add_typer(models.app, name="models")
     parts.register(app)
     return app
 
