@@ -31,7 +31,8 @@ _FIELDS: Final[list[pa.Field[Any]]] = [
 ]
 REJECTS_SCHEMA: Final = pa.schema(_FIELDS)
 
-_BUFFERED: Final = 1_000
+_BUFFERED: Final = 4_096
+"""Problems that are held as Python objects; with the values of rows, a quarter."""
 _SHOWN_RULES: Final = 10
 
 Counts = dict[str, dict[str, int]]
@@ -77,6 +78,35 @@ class Limits:
 
 
 @dataclass(slots=True)
+class _Lines:
+    """Problems not yet written, a list for each column; rows without values have none."""
+
+    numbers: list[int] = field(default_factory=list)
+    fields: list[str | None] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    values: list[str | None] = field(default_factory=list)
+    rows: list[str | None] = field(default_factory=list)
+
+    def batch(self, source_name: str) -> pa.RecordBatch:
+        """Return them in the columns of ``REJECTS_SCHEMA``."""
+        text, lines = pa.string(), len(self.numbers)
+        nulls = pa.nulls(lines, text)
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.repeat(source_name, lines),
+                pa.array(self.numbers, pa.int64()),
+                pa.array(self.fields, text),
+                pa.array(self.rules, text),
+                pa.array(self.messages, text),
+                pa.array(self.values, text) if self.values else nulls,
+                pa.array(self.rows, text) if self.rows else nulls,
+            ],
+            schema=REJECTS_SCHEMA,
+        )
+
+
+@dataclass(slots=True)
 class RejectLog:
     """The rejects of one stage over one file; made by ``reject_log``."""
 
@@ -85,7 +115,7 @@ class RejectLog:
     show_values: bool
     rejected: int = 0
     counts: Counts = field(default_factory=dict)
-    _lines: list[dict[str, Any]] = field(default_factory=list)
+    _lines: _Lines = field(default_factory=_Lines)
     _output: ParquetOutput | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -99,11 +129,21 @@ class RejectLog:
     ) -> None:
         """Turn a row away for one or more problems."""
         self.rejected += 1
+        lines, shown = self._lines, _shown(row) if self.show_values else None
         for problem in problems:
-            rules = self.counts.setdefault(problem.field, {})
+            rules = self.counts.get(problem.field)
+            if rules is None:
+                rules = self.counts[problem.field] = {}
             rules[problem.rule] = rules.get(problem.rule, 0) + 1
-            self._lines.append(self._line(row_number, problem, row))
-        if len(self._lines) >= _BUFFERED:
+            lines.numbers.append(row_number)
+            lines.fields.append(problem.field or None)
+            lines.rules.append(problem.rule)
+            message = problem.message
+            lines.messages.append(message if message.isascii() else _writable(message))
+            if self.show_values:
+                lines.values.append(_shown(problem.value))
+                lines.rows.append(shown)
+        if len(lines.numbers) >= (_BUFFERED // 4 if self.show_values else _BUFFERED):
             self._flush()
 
     def enforce(self, limits: Limits, rows: int, report: object, *, before: int = 0) -> None:
@@ -134,27 +174,14 @@ class RejectLog:
             shown.append(f"and {len(found) - _SHOWN_RULES} more")
         return ", ".join(shown)
 
-    def _line(
-        self, row_number: int, problem: Problem, row: Mapping[str, Any] | str
-    ) -> dict[str, Any]:
-        return {
-            "source_file": self.source_name,
-            "row_number": row_number,
-            "field": problem.field or None,
-            "error_type": problem.rule,
-            "message": _writable(problem.message),
-            "value": _shown(problem.value) if self.show_values else None,
-            "row": _shown(row) if self.show_values else None,
-        }
-
     def _flush(self) -> None:
         if self._output is None:
             self._output = self._stack.enter_context(write_parquet(self.path, REJECTS_SCHEMA))
-        self._output.write(pa.RecordBatch.from_pylist(self._lines, schema=REJECTS_SCHEMA))
-        self._lines.clear()
+        self._output.write(self._lines.batch(self.source_name))
+        self._lines = _Lines()
 
     def _publish(self) -> None:
-        if self._lines:
+        if self._lines.numbers:
             self._flush()
         if self._output is None:
             self.path.unlink(missing_ok=True)  # an earlier run's: of another output

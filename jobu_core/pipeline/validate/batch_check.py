@@ -8,6 +8,7 @@ of the fields, and the storage's only if pydantic found none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
@@ -188,17 +189,21 @@ def _in_order(fields: list[FieldPlan], rows: pa.RecordBatch) -> dict[str, tuple[
 
 def _problems(refusals: Sequence[Refusals]) -> list[tuple[int, list[Problem]]]:
     """Join the problems of each row, in the order of the fields."""
-    found: dict[int, list[Refusal]] = {}
+    several: dict[int, list[Refusal]] = {}
+    alone: Refusals = {}
     for of_field in refusals:
-        for at, refusal in of_field.items():
-            found.setdefault(at, []).append(refusal)
-    return [(at, _joint(found[at])) for at in sorted(found)]
+        for at in several.keys() & of_field.keys():
+            several[at].append(of_field[at])
+        for at in alone.keys() & of_field.keys():
+            several[at] = [alone.pop(at), of_field[at]]
+        alone |= {at: each for at, each in of_field.items() if at not in several}
+    found = {at: refusal.problems for at, refusal in alone.items()}
+    found |= {at: _joint(each) for at, each in several.items()}
+    return sorted(found.items(), key=itemgetter(0))
 
 
 def _joint(refusals: list[Refusal]) -> list[Problem]:
     """Return pydantic's problems, or the storage's if pydantic has none."""
-    if len(refusals) == 1:
-        return refusals[0].problems
     told = [each for each in refusals if not each.stored] or refusals
     return [problem for each in told for problem in each.problems]
 
