@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from jobu_admin.cli.output import JsonFlag, print_rows
+from jobu_admin.cli.data_files import FileArgument, find_file
+from jobu_admin.cli.dataset_init import (
+    PACKAGE,
+    Wanted,
+    draft_dataset,
+    insist_declared,
+    refuse_conflicts,
+    write_draft,
+)
+from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared
+from jobu_core.config import load_settings
+from jobu_core.pipeline.infer.inference import ROWS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobu_admin.cli.dataset_init import Draft
     from jobu_core.pipeline.datasets import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: files, their model, their table.")
 
 _COLUMNS: Final = ("name", "input", "model", "target", "mode", "description")
+_FIELDS: Final = ("column", "field", "type", "empty", "misfits")
 
 
 @app.command(name="list")
@@ -23,6 +38,94 @@ def list_(*, as_json: JsonFlag = False) -> None:
     _, registry = load_declared()
     rows = [_described(each) for _, each in sorted(registry.datasets.items())]
     print_rows(rows, _COLUMNS, as_json=as_json, empty="no datasets")
+
+
+@app.command()
+def init(
+    file: FileArgument,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The dataset's name; the file's unless given.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="database.schema.table; default.public.NAME unless given."),
+    ] = None,
+    package: Annotated[
+        str, typer.Option("--package", help="Folder of the model, beside config/.")
+    ] = PACKAGE,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Found out unless given.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help="Found out unless given.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Look at so many rows.")] = ROWS,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a model, a dataset, a table's DDL and an event for a CSV never seen before.
+
+    What cannot be known from the rows is for you to correct. Nothing that is there
+    is written over without --force.
+    """
+    settings, registry = load_declared()
+    path, logical = find_file(settings, file)
+    wanted = Wanted(name, target, package, encoding, delimiter, rows)
+    draft = draft_dataset(settings, registry, path, logical=logical, wanted=wanted)
+    if not force:
+        refuse_conflicts(settings, draft)
+    written = [str(each.relative_to(settings.root)) for each in write_draft(settings, draft)]
+    insist_declared(load_settings(), draft)
+    if as_json:
+        print_json(_summary(draft, written))
+    else:
+        _tell(draft, written, path)
+
+
+def _summary(draft: Draft, written: list[str]) -> dict[str, Any]:
+    found = draft.found
+    return {
+        "dataset": draft.name,
+        "module": draft.module,
+        "target": str(draft.target),
+        "csv": found.csv.model_dump(mode="json"),
+        "rows": found.rows,
+        "complete": found.complete,
+        "rejected": found.refused + found.ragged,
+        "fields": _fields(draft),
+        "written": written,
+    }
+
+
+def _fields(draft: Draft) -> list[dict[str, Any]]:
+    return [
+        {
+            "column": each.column,
+            "field": each.name,
+            "type": f"{each.kind.source}{' | None' if each.nullable else ''}",
+            "empty": each.nulls,
+            "misfits": each.misfits,
+        }
+        for each in draft.found.fields
+    ]
+
+
+def _tell(draft: Draft, written: list[str], path: Path) -> None:
+    found = draft.found
+    print_rows(_fields(draft), _FIELDS, as_json=False)
+    looked = "all" if found.complete else "the first"
+    typer.echo(
+        f"\n{looked} {found.rows} rows of {found.source_name} were looked at; the model "
+        f"refuses {found.refused} of them, {found.ragged} are ragged"
+    )
+    typer.echo("written: " + ", ".join(written))
+    model, _, event = draft.files
+    typer.echo(
+        f"next: `jobu datasets try {path} --dataset {draft.name}`; correct {model} and "
+        f"config/datasets.yaml and try again; then restart jobu (`jobu down`, `jobu up`) and "
+        f"`jobu events send --file {event}`"
+    )
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:

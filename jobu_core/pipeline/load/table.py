@@ -14,10 +14,13 @@ from jobu_core.pipeline.load.session import one
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
     import pyarrow as pa
 
     from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.types import Column
 
 _FIND: Final[LiteralString] = """
 SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relpersistence::text AS persistence
@@ -105,6 +108,11 @@ def create_table(connection: psycopg.Connection, target: TableName, schema: pa.S
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{target}: the file has no columns to create a table from")
+    connection.execute(create_statement(target, columns))
+
+
+def create_statement(target: TableName, columns: Iterable[Column]) -> sql.Composed:
+    """Return the statement that creates a table with these columns."""
     definitions = [
         sql.SQL("{} {}{}").format(
             column(found.name),
@@ -113,9 +121,8 @@ def create_table(connection: psycopg.Connection, target: TableName, schema: pa.S
         )
         for found in columns
     ]
-    connection.execute(
-        sql.SQL("CREATE TABLE {} ({})").format(target.quoted, sql.SQL(", ").join(definitions))
-    )
+    inside = sql.SQL(",\n    ").join(definitions)
+    return sql.SQL("CREATE TABLE {} (\n    {}\n)").format(target.quoted, inside)
 
 
 _TYPES: Final[dict[str, sql.SQL]] = {

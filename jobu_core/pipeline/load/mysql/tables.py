@@ -13,11 +13,13 @@ from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.mysql.session import Session
-    from jobu_core.pipeline.types import ColumnType
+    from jobu_core.pipeline.types import Column, ColumnType
 
 _SYSTEM: Final = frozenset({"mysql", "performance_schema", "sys", "information_schema"})
 _FIND: Final[LiteralString] = """
@@ -121,6 +123,13 @@ def create_table(
     missing = sorted(set(keys) - {column.name for column in columns})
     if missing:
         raise SchemaMismatch(f"{name}: keys not in the file: {', '.join(missing)}")
+    session.run("{statement}", statement=create_statement(name, columns, keys=keys))
+
+
+def create_statement(
+    name: TableName, columns: Iterable[Column], *, keys: tuple[str, ...] = ()
+) -> Sql:
+    """Return the statement that creates a table with these columns, ``keys`` as primary key."""
     definitions = [
         composed(
             "{name} {type} {null}",
@@ -132,11 +141,11 @@ def create_table(
     ]
     if keys:
         definitions.append(composed("PRIMARY KEY ({keys})", keys=joined(map(quoted, keys))))
-    session.run(
-        "CREATE TABLE {table} ({columns}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC "
+    return composed(
+        "CREATE TABLE {table} (\n    {columns}\n) ENGINE=InnoDB ROW_FORMAT=DYNAMIC "
         "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         table=table_name(name),
-        columns=joined(definitions),
+        columns=joined(definitions, ",\n    "),
     )
 
 

@@ -1,0 +1,40 @@
+"""A data file as a person names it in a shell, and as a message would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobu_core.errors import FileError, PathRefused
+from jobu_core.pipeline.paths import Paths
+
+if TYPE_CHECKING:
+    from jobu_core.config import Settings
+
+FileArgument = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="A file under a data root: its path, or /data/…."),
+]
+
+
+def find_file(settings: Settings, given: str) -> tuple[Path, str]:
+    """Return the real path of a file and its logical name.
+
+    A path of this machine is tried first, then a logical one. Raises PathRefused
+    for a file outside of the data roots, FileError for one that is not there.
+    """
+    paths = Paths(settings.handlers.data_roots, settings.root)
+    here = Path(given).expanduser()
+    try:
+        path = here.resolve() if here.is_file() else paths.resolve(given)
+        logical = paths.logical(path)
+    except PathRefused as error:
+        roots = ", ".join(
+            f"{folder} ({name})" for name, folder in settings.handlers.data_roots.items()
+        )
+        raise PathRefused(f"{error}; put the file below one of: {roots}") from None
+    if not path.is_file():
+        raise FileError(f"{logical}: no such file")
+    return path, logical
