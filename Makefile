@@ -8,8 +8,11 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 SEED ?= 1
+SUITE ?= all
+ROWS ?= 2000000
+SIZE ?= 5GB
 
-.PHONY: help demo up down dev test test-long chaos lint format lock licences clean
+.PHONY: help demo up down dev test test-long chaos bench lint format lock licences clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +37,9 @@ test-long: $(STAMP) ## every test, the long ones included
 
 chaos: $(STAMP) ## five minutes of kill -9 at random, then the ledger audited; SEED=n
 	$(BIN)/python -m tests.chaos --seed $(SEED)
+
+bench: $(STAMP) ## measure the data path against its peers; SUITE=load, ROWS=n, SIZE=1GB
+	$(BIN)/jobu bench $(SUITE) --rows $(ROWS) --size $(SIZE) $(if $(JSON),--json $(JSON))
 
 lint: $(STAMP) ## every gate: style, types, layers, dependencies, files, lock, licences
 	$(BIN)/ruff check

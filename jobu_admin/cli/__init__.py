@@ -9,6 +9,7 @@ from typing import Final
 import typer
 
 from jobu_admin.cli import (
+    bench,
     cron,
     datasets,
     dead_letters,
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
     app.add_typer(datasets.app, name="datasets")
     app.add_typer(models.app, name="models")
     parts.register(app)
+    bench.register(app)
     return app
 
 
