@@ -100,6 +100,18 @@ def load_file(
     ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
     raises, and InvalidParams for a database that is not configured.
     """
+    dataset = dataset_of(params, context.datasets)
+    result = load_parquet(load_request(context, params, path, shown=shown))
+    context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
+    if result.outcome is not Outcome.STALE_REPLACE:
+        _emit(context, dataset, result, shown)
+    return _as_json(result)
+
+
+def load_request(
+    context: HandlerContext, params: LoadParams, path: Path, *, shown: str
+) -> LoadRequest:
+    """Return what ``params`` ask of the target; raises InvalidParams for an unknown one."""
     declared = context.declarations
     target = target_of(params, declared)
     dataset = dataset_of(params, declared.datasets)
@@ -109,7 +121,7 @@ def load_file(
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
     provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
-    request = LoadRequest(
+    return LoadRequest(
         path=path,
         target=target,
         url=url,
@@ -129,11 +141,6 @@ def load_file(
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
     )
-    result = load_parquet(request)
-    context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
-    if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(context, dataset, result, shown)
-    return _as_json(result)
 
 
 def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:

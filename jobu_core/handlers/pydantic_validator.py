@@ -115,7 +115,7 @@ def check_rows(
         model=model_of(params, context.declarations),
         output_path=output,
         source_name=name,
-        options=_options(context, params),
+        options=validation_options(context, params),
         csv=csv_of(None, dataset),
         rename=rename_of(None, dataset),
         rejects_path=rejects,
@@ -134,12 +134,13 @@ def _validate_data(
         model=model_of(params, context.declarations),
         output_path=output,
         source_name=f"execution {context.execution_id}: data",
-        options=_options(context, params),
+        options=validation_options(context, params),
         rejects_path=rejects,
     )
 
 
-def _options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
+def validation_options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
+    """Return how rows are held against the model."""
     dataset = dataset_of(params, context.datasets)
     return ValidationOptions(
         coercion=params.coercion,

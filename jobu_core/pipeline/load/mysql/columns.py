@@ -90,6 +90,16 @@ def plan_columns(
     ``nulls`` counts the nulls of each column as far as known. Raises one
     SchemaMismatch that lists every difference.
     """
+    plans, differences = compare_columns(schema, nulls, target)
+    if differences:
+        raise SchemaMismatch(f"{table}: " + "; ".join(differences))
+    return plans
+
+
+def compare_columns(
+    schema: pa.Schema, nulls: Mapping[str, int], target: Sequence[TargetColumn]
+) -> tuple[tuple[ColumnPlan, ...], tuple[str, ...]]:
+    """Return the columns that can be sent, and every difference that forbids the load."""
     by_name = {column.name: column for column in target}
     plans: list[ColumnPlan] = []
     differences: list[str] = []
@@ -111,9 +121,7 @@ def plan_columns(
     ]
     if not schema.names:
         differences.append("the file has no columns")
-    if differences:
-        raise SchemaMismatch(f"{table}: " + "; ".join(differences))
-    return tuple(plans)
+    return tuple(plans), tuple(differences)
 
 
 def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.RecordBatch:
