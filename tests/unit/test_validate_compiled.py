@@ -74,7 +74,7 @@ def compare(data: st.DataObject, columns: Columns, *, strings: bool) -> None:
 
 
 quick = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
-thorough = settings(quick, max_examples=6_000)
+thorough = settings(quick, max_examples=10_000)
 
 
 @quick

@@ -89,8 +89,10 @@ def rebuilt_validator(
     whole: Schema = model.__pydantic_core_schema__
     if whole["type"] == "definitions":
         rebuilt = {**whole, "schema": rebuilt}
-    # With prebuilt parts the class's own validator would come back unchanged.
-    return SchemaValidator(cast("CoreSchema", rebuilt), _use_prebuilt=False)
+    # Definitions lie outside the model's node, and are built with the configuration given
+    # here. With prebuilt parts the class's own validator would come back unchanged.
+    config = next((node["config"] for node in path if "config" in node), None)
+    return SchemaValidator(cast("CoreSchema", rebuilt), config, _use_prebuilt=False)
 
 
 def null_fields(

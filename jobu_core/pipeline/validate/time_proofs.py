@@ -47,7 +47,7 @@ def date_text(field: Field) -> Proof:
 
     def prove(cells: Cells) -> Cells:
         quick = pc.and_(of_length(cells, 10), only_characters(cells, _DAY_CHARACTERS))
-        return bounded(read_as(kept(cells, quick), pa.date32(), grammar))
+        return bounded(_in_years(read_as(kept(cells, quick), pa.date32(), grammar)))
 
     return prove
 
