@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobu_core.pipeline.load import manifest, postgres
+from jobu_core.pipeline.load import manifest, postgres, postgres_preview
 from jobu_core.pipeline.load.mysql import loader as mysql
+from jobu_core.pipeline.load.mysql import preview as mysql_preview
 from jobu_core.pipeline.load.mysql.connecting import SCHEMES
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
     from jobu_core.pipeline.load.manifest import Loaded
+    from jobu_core.pipeline.load.previewed import LoadPreview
     from jobu_core.pipeline.load.request import LoadRequest, LoadResult
 
 
@@ -19,6 +21,18 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     if is_mysql(request.url):
         return mysql.load_parquet(request, clock)
     return postgres.load_parquet(request, clock)
+
+
+def preview_load(request: LoadRequest) -> LoadPreview:
+    """Return what ``load_parquet`` would do, as far as reading can tell; nothing is written.
+
+    What only the server's own checks find (a value too large for a narrower column,
+    a unique key, a trigger) is not seen. Raises FileError for the file, LoadRefused
+    for a forbidden target, TargetUnavailable when the database is not there.
+    """
+    if is_mysql(request.url):
+        return mysql_preview.preview_load(request)
+    return postgres_preview.preview_load(request)
 
 
 def read_load(url: str, database: str, load_key: str) -> Loaded | None:

@@ -102,13 +102,18 @@ def create_table(connection: psycopg.Connection, target: TableName, schema: pa.S
     The caller holds the target's advisory lock. Raises SchemaMismatch when a column
     has no type in PostgreSQL or the schema does not exist.
     """
-    (exists,) = one(connection, _SCHEMA_EXISTS, {"schema": target.schema})
-    if not exists:
-        raise SchemaMismatch(f"{target}: there is no schema {target.schema!r} in the database")
+    require_schema(connection, target)
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{target}: the file has no columns to create a table from")
     connection.execute(create_statement(target, columns))
+
+
+def require_schema(connection: psycopg.Connection, target: TableName) -> None:
+    """Raise SchemaMismatch when the target's schema does not exist."""
+    (exists,) = one(connection, _SCHEMA_EXISTS, {"schema": target.schema})
+    if not exists:
+        raise SchemaMismatch(f"{target}: there is no schema {target.schema!r} in the database")
 
 
 def create_statement(target: TableName, columns: Iterable[Column]) -> sql.Composed:

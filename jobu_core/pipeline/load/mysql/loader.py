@@ -18,6 +18,7 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
+from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate
 from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
     ensure_manifest,
@@ -122,11 +123,7 @@ class _Loader:
 
     def run(self) -> LoadResult:
         """Load by the way that the mode, and the table as it is, ask for."""
-        if self.request.strategy is Strategy.TRUNCATE:
-            raise LoadRefused(
-                f"{self.request.target}: MySQL commits a TRUNCATE at once, so a failed load would "
-                "leave the table empty; use replace_strategy swap or delete"
-            )
+        refuse_truncate(self.request)
         appends = self.request.mode is Mode.APPEND
         if appends and find_table(self.session, self.request.target):
             return self._append()
@@ -148,7 +145,7 @@ class _Loader:
         if request.mode is Mode.REPLACE and newer_exists(session, request):
             return self._result(Outcome.STALE_REPLACE)
         there = find_table(session, request.target)
-        self._check_guards(there)
+        check_guards(session, request, self.source.rows, there=there)
         if not there:
             try:
                 return self._make()
@@ -278,26 +275,6 @@ class _Loader:
             read_columns(self.session, name),
             table=str(self.request.target),
         )
-
-    def _check_guards(self, there: bool) -> None:
-        """Raise LoadRefused when the new rows are too few to replace the old."""
-        request, rows = self.request, self.source.rows
-        if request.mode is not Mode.REPLACE:
-            return
-        if rows == 0 and not request.guards.allow_empty:
-            raise LoadRefused(
-                f"{request.target}: the file has no rows; a replace would empty the table "
-                "(allow_empty: true if that is meant)"
-            )
-        shrink = request.guards.max_shrink
-        if shrink is None or not there:
-            return
-        before = count_rows(self.session, request.target)
-        if rows < before * (1 - shrink):
-            raise LoadRefused(
-                f"{request.target}: would shrink from {before} to {rows} rows, "
-                f"more than max_shrink {shrink:g} allows"
-            )
 
     def _insist(self, rows: int, where: str) -> None:
         if rows != self.source.rows:

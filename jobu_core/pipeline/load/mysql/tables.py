@@ -100,7 +100,7 @@ def find_table(session: Session, target: TableName) -> bool:
 def require_table(session: Session, target: TableName) -> None:
     """Raise SchemaMismatch when the table does not exist."""
     if not find_table(session, target):
-        _require_schema(session, target)
+        require_schema(session, target)
         raise SchemaMismatch(f"table {target} does not exist; create it, or load with create: true")
 
 
@@ -116,7 +116,7 @@ def create_table(
     Raises SchemaMismatch when a column has no type in MySQL or the schema does not
     exist.
     """
-    _require_schema(session, name)
+    require_schema(session, name)
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{name}: the file has no columns to create a table from")
@@ -185,7 +185,8 @@ def children_of(session: Session, target: TableName) -> tuple[Child, ...]:
     )
 
 
-def _require_schema(session: Session, target: TableName) -> None:
+def require_schema(session: Session, target: TableName) -> None:
+    """Raise SchemaMismatch when the target's schema, MySQL's database, does not exist."""
     names = session.rows(_SCHEMA, {"schema": target.schema})
     if (target.schema,) not in names:
         raise SchemaMismatch(
