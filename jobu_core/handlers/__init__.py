@@ -13,6 +13,7 @@ from jobu_core.handlers.base import (
     handler,
     model,
 )
+from jobu_core.pipeline.validate.pure import pure
 
 __all__ = [
     "BaseHandler",
@@ -24,4 +25,5 @@ __all__ = [
     "StagedHandler",
     "handler",
     "model",
+    "pure",
 ]
