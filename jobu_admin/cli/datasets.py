@@ -15,6 +15,7 @@ from jobu_admin.cli.dataset_init import (
     refuse_conflicts,
     write_draft,
 )
+from jobu_admin.cli.dataset_try import dataset_for, print_trial, run_trial
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared
 from jobu_core.config import load_settings
@@ -81,6 +82,37 @@ def init(
         print_json(_summary(draft, written))
     else:
         _tell(draft, written, path)
+
+
+@app.command(name="try")
+def try_(
+    file: FileArgument,
+    *,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Else the one with this input, else what init would write."),
+    ] = None,
+    rejects: Annotated[
+        int, typer.Option("--rejects", "-n", min=1, max=10_000, help="Show so many rejects.")
+    ] = 10,
+    show_values: Annotated[
+        bool | None,
+        typer.Option("--show-values/--hide-values", help="Of rejected cells; else the dataset's."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a file through its dataset without loading it; exit code 1 if a run would fail.
+
+    Tells the first rejects, how each field is validated, how each column would
+    travel and what the table has against it. Nothing is written to any table.
+    """
+    settings, registry = load_declared()
+    path, logical = find_file(settings, file)
+    found = dataset_for(settings, registry, path, logical=logical, named=dataset)
+    trial = run_trial(settings, found, logical, show_values=show_values, most_rejects=rejects)
+    print_trial(found, trial, as_json=as_json)
+    if trial.problems:
+        raise typer.Exit(1)
 
 
 def _summary(draft: Draft, written: list[str]) -> dict[str, Any]:
