@@ -50,7 +50,7 @@ DATASETS = """
     filters: {amount: {lt: 1000}}
     max_errors: 2
 """
-SECRET = "s3cret-cell"
+HIDDEN = "hidden-cell"
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def pipeline(root: Path, url: str, path: str, **params: Any) -> Any:  # noqa: AN
 
 def test_a_trial_tells_what_a_run_then_does(root: Path, database_url: str) -> None:
     """Rows wanted, valid and rejected are the run's; the table is made by the run only."""
-    path = write(root, f"Id,name,amount\n1,a,5\n{SECRET},b,6\n3,c,7\n4,d,2000\n5,e\n")
+    path = write(root, f"Id,name,amount\n1,a,5\n{HIDDEN},b,6\n3,c,7\n4,d,2000\n5,e\n")
     trial = told(path)
     assert (trial["dataset"], trial["rows"], trial["wanted"]) == ("orders", 5, 3)
     assert (trial["valid"], trial["rejected"], trial["problems"]) == (2, 2, [])
@@ -117,7 +117,7 @@ def test_a_trial_tells_what_a_run_then_does(root: Path, database_url: str) -> No
 
 def test_the_first_rejects_are_told_in_file_order_without_values(root: Path) -> None:
     """Of both stages; values only when they are asked for."""
-    path = write(root, f"Id,name,amount\n1,a,1\nx,b\n{SECRET},c,-1\n4,d,5\n")
+    path = write(root, f"Id,name,amount\n1,a,1\nx,b\n{HIDDEN},c,-1\n4,d,5\n")
     shown = told(path)["rejects"]
     assert [(each["row_number"], each["field"]) for each in shown] == [
         (2, None),
@@ -125,8 +125,8 @@ def test_the_first_rejects_are_told_in_file_order_without_values(root: Path) -> 
         (3, "amount"),
     ]
     assert len(told(path, "-n", "1")["rejects"]) == 1
-    assert SECRET not in run(path).output
-    assert SECRET in run(path, "--show-values").output
+    assert HIDDEN not in run(path).output
+    assert HIDDEN in run(path, "--show-values").output
 
 
 def test_each_field_is_told_with_its_way(root: Path) -> None:
