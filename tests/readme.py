@@ -9,6 +9,7 @@ from typing import Final
 
 README: Final = Path(__file__).resolve().parents[1] / "README.md"
 OPERATIONS: Final = README.parent / "docs" / "operations.md"
+DATASETS: Final = README.parent / "docs" / "datasets.md"
 MARK: Final = "<!-- executed by tests/e2e/test_readme.py -->"
 
 _BLOCK: Final = re.compile(

@@ -23,12 +23,12 @@ from jobu_core.models import JobEvent
 from jobu_core.pipeline.paths import Paths
 from jobu_core.services.parts import PARTS
 from tests.compose_files import read
-from tests.readme import OPERATIONS, README, blocks
+from tests.readme import DATASETS, OPERATIONS, README, blocks
 
 PROJECT = README.parent
 LINES = [
     line.partition("    #")[0].removeprefix(".venv/bin/")
-    for block in [*blocks("sh"), *blocks("sh", OPERATIONS)]
+    for block in [*blocks("sh"), *blocks("sh", OPERATIONS), *blocks("sh", DATASETS)]
     for line in block.text.splitlines()
     if line.strip()
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobu_core.config import DatabaseSettings, Settings
+from jobu_core.config import DatabaseSettings, DatasetSettings, Settings
 from jobu_core.dispatcher.queue import event, isolate, resolve
 from jobu_core.models import Stage
 
@@ -56,6 +56,15 @@ def test_settings_that_the_operations_page_names_exist() -> None:
     assert {"worker", "queue_dispatcher", "dispatcher", "databases", "admin"} <= set(written)
     for path in [*paths, *(name.lower().replace("__", ".") for name in variables)]:
         assert _setting_exists(path), path
+
+
+def test_every_key_of_a_dataset_is_on_the_page() -> None:
+    """docs/datasets.md lists what an entry of datasets.yaml may hold, and no more."""
+    page = (PROJECT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    table = page.split("\n## Keys of a dataset\n")[1].split("\n## ")[0]
+    first_cells = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+    listed = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(DatasetSettings.model_fields)
 
 
 def _setting_exists(path: str) -> bool:
