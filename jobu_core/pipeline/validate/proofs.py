@@ -7,6 +7,7 @@ pydantic decides those. A proof may therefore know too little, never too much.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Mask = Any
     Proof = Callable[[Cells], Cells]
 
+_OFFSET_BYTES: Final = struct.calcsize("<i")
 _EVERYWHERE: Final = frozenset({"type", "ref", "metadata", "serialization", "strict"})
 
 
@@ -84,7 +86,22 @@ def all_of(masks: list[Mask]) -> Mask | None:
 
 def only_characters(cells: Cells, characters: str) -> Mask:
     """Return which cells hold nothing but these ASCII characters."""
+    if not bytes_of(cells).translate(None, characters.encode()):  # one look at all bytes
+        return pc.greater_equal(pc.binary_length(cells), 0)
     return pc.equal(pc.binary_length(pc.ascii_trim(cells, characters)), 0)
+
+
+def bytes_of(cells: Cells) -> bytes:
+    """Return the bytes of all cells, one after another; what a null covers may be among them."""
+    _, offsets, data = cells.buffers()
+    if data is None or offsets is None or not len(cells):
+        return b""
+    start, end = (
+        struct.unpack_from("<i", offsets, (cells.offset + at) * _OFFSET_BYTES)[0]
+        for at in (0, len(cells))
+    )
+    found: bytes = data.slice(start, end - start).to_pybytes()
+    return found
 
 
 def shorter(cells: Cells, longest: int) -> Mask:
@@ -106,9 +123,9 @@ def in_shape(cells: Cells, quick: Mask, grammar: str) -> Cells:
     """Keep the cells for which ``quick`` holds, and the others that match ``grammar``."""
     if everywhere(quick):
         return cells
-    others = pc.if_else(quick, pa.scalar(None, cells.type), cells)
-    also = pc.fill_null(pc.match_substring_regex(others, grammar), False)
-    return kept(cells, pc.or_(pc.fill_null(quick, False), also))
+    slow = pc.fill_null(pc.invert(quick), False)
+    also = pc.match_substring_regex(cells.filter(slow), grammar)  # it reads what nulls cover, too
+    return kept(cells, pc.replace_with_mask(quick, slow, also))
 
 
 def read_as(cells: Cells, arrow: pa.DataType, grammar: str) -> Cells:
@@ -130,7 +147,9 @@ def nothing(rows: int, arrow: pa.DataType) -> Cells:
 
 
 def replaced(values: Cells, mask: Mask, answers: Cells) -> Cells:
-    """Return ``values`` with the next of ``answers`` wherever ``mask`` is true."""
+    """Return ``values``, null where ``mask`` is true, with the next of ``answers`` there."""
+    if answers.null_count == len(answers):
+        return values
     if pa.types.is_duration(values.type):  # Arrow has no kernel for it
         whole = pa.int64()
         return replaced(values.cast(whole), mask, answers.cast(whole)).cast(values.type)

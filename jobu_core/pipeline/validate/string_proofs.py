@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow as pa
 from jobu_core.pipeline import types
 from jobu_core.pipeline.validate.kernels import pc
 from jobu_core.pipeline.validate.patterns import ascii_pattern
-from jobu_core.pipeline.validate.proofs import NotCompiled, everywhere, kept
+from jobu_core.pipeline.validate.proofs import NotCompiled, bytes_of, everywhere, kept
 
 if TYPE_CHECKING:
     from jobu_core.pipeline.validate.proofs import Cells, Field, Mask, Proof
@@ -115,21 +114,7 @@ def _cased(field: Field) -> list[Proof]:
 
 def _without_nul(values: Cells) -> Cells:
     """Keep what a text column can hold; one look at all bytes tells that there is no NUL."""
-    if b"\0" not in _bytes_of(values):
+    if b"\0" not in bytes_of(values):
         return values
     mask: Mask = pc.invert(pc.match_substring(values, "\0"))
     return kept(values, mask)
-
-
-def _bytes_of(values: Cells) -> bytes:
-    """Return the bytes of all cells, one after another."""
-    _, offsets, data = values.buffers()
-    if data is None or offsets is None or not len(values):
-        return b""
-    width = struct.calcsize("<i")
-    start, end = (
-        struct.unpack_from("<i", offsets, (values.offset + at) * width)[0]
-        for at in (0, len(values))
-    )
-    found: bytes = data.slice(start, end - start).to_pybytes()
-    return found
