@@ -17,6 +17,7 @@ from jobu_admin.cli import (
     executions,
     models,
     parts,
+    rejects,
     stack,
 )
 from jobu_core.errors import JobuError
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(datasets.app, name="datasets")
     app.add_typer(models.app, name="models")
+    app.add_typer(rejects.app, name="rejects")
     parts.register(app)
     bench.register(app)
     return app

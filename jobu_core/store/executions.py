@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from jobu_core.models import NewExecution
 
-_COLUMNS: Final = [rows.c[field.name] for field in fields(Execution)]
+EXECUTION_COLUMNS: Final = [rows.c[field.name] for field in fields(Execution)]
+"""What ``to_execution`` needs."""
 
 _NEXT_IDS: Final[LiteralString] = """
 SELECT nextval(pg_get_serial_sequence('job_executions', 'id'))
@@ -98,7 +99,9 @@ def _columns(new: Sequence[NewExecution]) -> dict[str, list[Any]]:
 
 def get_execution(connection: sa.Connection, execution_id: int) -> Execution:
     """Return one row; raises NotFound."""
-    row = connection.execute(sa.select(*_COLUMNS).where(rows.c.id == execution_id)).one_or_none()
+    row = connection.execute(
+        sa.select(*EXECUTION_COLUMNS).where(rows.c.id == execution_id)
+    ).one_or_none()
     if row is None:
         msg = f"there is no execution {execution_id}"
         raise NotFound(msg)
@@ -116,7 +119,7 @@ def list_executions(
     before_id: int | None = None,
 ) -> list[Execution]:
     """Return the newest rows first; hidden ones are left out."""
-    statement = sa.select(*_COLUMNS).where(rows.c.hidden_at.is_(None))
+    statement = sa.select(*EXECUTION_COLUMNS).where(rows.c.hidden_at.is_(None))
     if status is not None:
         statement = statement.where(rows.c.status == status.value)
     if handler is not None:

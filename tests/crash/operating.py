@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobu_core.execution.adopt import adopt_params, adopt_pending, adopt_rerun
 from jobu_core.execution.cancel import cancel_execution, request_cancel_of_run
+from jobu_core.execution.reload import reload_rejected
 from jobu_core.execution.retry import retry_execution
 
 if TYPE_CHECKING:
@@ -46,3 +47,10 @@ def run_waiting(site: Site, execution_id: int, run_id: str) -> None:
     """Be a Launchpad run of a cron job whose execution has just been made."""
     with site.opened() as runtime:
         adopt_pending(runtime, execution_id, run_id)
+
+
+def reload(site: Site, execution_id: int) -> None:
+    """Load what was corrected in ``corrected.csv``."""
+    with site.opened() as runtime:
+        corrected = site.root / "corrected.csv"
+        reload_rejected(runtime, execution_id, corrected, name=corrected.name, who="anna")

@@ -11,6 +11,7 @@ from jobu_core.pipeline.load.mysql.connecting import SCHEMES
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
+    from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.manifest import Loaded
     from jobu_core.pipeline.load.previewed import LoadPreview
     from jobu_core.pipeline.load.request import LoadRequest, LoadResult
@@ -43,6 +44,16 @@ def read_load(url: str, database: str, load_key: str) -> Loaded | None:
     if is_mysql(url):
         return mysql.read_load(url, database, load_key)
     return manifest.read_load(url, database, load_key)
+
+
+def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None.
+
+    Raises TargetUnavailable when it cannot be asked.
+    """
+    if is_mysql(url):
+        return mysql.replaced_by(url, target, load_id)
+    return manifest.replaced_by(url, target, load_id)
 
 
 def is_mysql(url: str) -> bool:

@@ -19,6 +19,7 @@ from jobu_core.pipeline.load.session import bound_locks, one, open_session
 if TYPE_CHECKING:
     import psycopg
 
+    from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.request import LoadRequest
 
 _CREATE_LOCK: Final = 0x6A6F6275_00000002
@@ -63,6 +64,10 @@ SELECT EXISTS (
     SELECT FROM public.jobu_loads
     WHERE target = %(target)s AND effective_time > %(effective)s AND load_key <> %(load_key)s
 )
+"""
+_REPLACED: Final[LiteralString] = """
+SELECT min(load_id) FROM public.jobu_loads
+WHERE target = %(target)s AND mode = 'replace' AND load_id > %(load_id)s
 """
 
 
@@ -131,6 +136,19 @@ def read_load(url: str, database: str, load_key: str) -> Loaded | None:
     with open_session(url, database, "jobu:manifest") as connection:
         (exists,) = one(connection, _EXISTS)
         return find_load(connection, load_key) if exists else None
+
+
+def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None.
+
+    Raises TargetUnavailable when it cannot be asked.
+    """
+    with open_session(url, target.database, "jobu:manifest") as connection:
+        (exists,) = one(connection, _EXISTS)
+        if not exists:
+            return None
+        (found,) = one(connection, _REPLACED, {"target": target.in_database, "load_id": load_id})
+        return None if found is None else int(found)
 
 
 def same_load(connection: psycopg.Connection, request: LoadRequest) -> Loaded:

@@ -23,6 +23,7 @@ from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
     ensure_manifest,
     find_load,
+    find_replacement,
     finish_load,
     insist_same,
     newer_exists,
@@ -110,6 +111,13 @@ def read_load(url: str, database: str, load_key: str) -> Loaded | None:
     with open_session(url, database) as session:
         session.bound_locks(_READ_WAIT_SECONDS)
         return find_settled(session, load_key, _READ_WAIT_SECONDS)
+
+
+def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None."""
+    with open_session(url, target.database) as session:
+        session.bound_locks(_READ_WAIT_SECONDS)
+        return find_replacement(session, target, load_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from jobu_core.pipeline.load.mysql.statements import Sql, composed, quoted
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
 
@@ -59,6 +60,10 @@ SELECT EXISTS (
     SELECT 1 FROM {loads}
     WHERE target = %(target)s AND effective_time > %(effective)s AND load_key <> %(load_key)s
 )
+"""
+_REPLACED: Final[LiteralString] = """
+SELECT min(load_id) FROM {loads}
+WHERE target = %(target)s AND mode = 'replace' AND load_id > %(load_id)s
 """
 
 
@@ -121,6 +126,15 @@ def find_load(session: Session, load_key: str, *, waiting: bool = False) -> Load
         return None
     rows = session.rows(_FIND, {"load_key": load_key}, loads=loads_of(session), waiting=lock)
     return Loaded(*rows[0]) if rows else None
+
+
+def find_replacement(session: Session, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None."""
+    if not exists(session, loads_of(session)):
+        return None
+    values = {"target": target.in_database, "load_id": load_id}
+    (found,) = session.one(_REPLACED, values, loads=loads_of(session))
+    return None if found is None else int(found)
 
 
 def same_load(session: Session, request: LoadRequest) -> Loaded:

@@ -1,0 +1,150 @@
+"""``jobu rejects …``: rows that were turned away: look at them, correct them, load them once."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import pyarrow.parquet as pq
+import typer
+
+from jobu_admin.cli.data_files import find_file
+from jobu_admin.cli.output import JsonFlag, print_json, print_rows
+from jobu_admin.cli.session import load_declared, open_store, operator
+from jobu_core.errors import FileError, InvalidInput
+from jobu_core.execution.rejected import reject_files, rejected_of
+from jobu_core.execution.reload import params_of, reload_rejected
+from jobu_core.execution.runtime import ExecutionRuntime
+from jobu_core.models import MAX_ID
+from jobu_core.pipeline.corrections import export_rejected
+from jobu_core.pipeline.paths import Paths
+from jobu_core.pipeline.rejects import REJECTS_SCHEMA
+from jobu_core.services.runtime import database_urls
+from jobu_core.store.engine import transaction
+from jobu_core.store.executions import get_execution
+from jobu_core.store.meta import read_installation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobu_core.execution.reload import Reload
+
+app = typer.Typer(no_args_is_help=True, help="Rejects: rows that were turned away, and why.")
+
+_COLUMNS: Final = ("row_number", "field", "error_type", "message", "value")
+
+Id = Annotated[
+    int, typer.Argument(metavar="ID", min=1, max=MAX_ID, help="The execution that rejected them.")
+]
+
+
+@app.command()
+def show(
+    reference: Annotated[
+        str, typer.Argument(metavar="ID|FILE", help="An execution, or a file of rejects.")
+    ],
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000)] = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show rejects in the order of the file; values only if they were kept.
+
+    Row 1 is the first row after the header.
+    """
+    if reference.isdecimal():
+        with _opened() as runtime, transaction(runtime.engine) as connection:
+            files: Sequence[Path] = reject_files(
+                runtime, get_execution(connection, min(int(reference), MAX_ID))
+            )
+    else:
+        settings, _ = load_declared()
+        files = [find_file(settings, reference)[0]]
+    found = sorted(_read(files), key=lambda row: row["row_number"])
+    print_rows(found[:limit], _COLUMNS, as_json=as_json, empty="no rejects")
+    if len(found) > limit and not as_json:
+        typer.echo(f"and {len(found) - limit} more (--limit)")
+
+
+@app.command()
+def export(
+    execution: Id,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The CSV to write; a new file.")],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the rejected rows as a CSV to correct, read anew from the loaded file.
+
+    It holds the rows' values, whatever show_values says.
+    """
+    with _opened() as runtime:
+        with transaction(runtime.engine) as connection:
+            found = get_execution(connection, execution)
+        rejected = rejected_of(runtime, found)
+        _, csv = params_of(runtime, found)
+        source = runtime.paths.resolve(rejected.source_name)
+        rows = export_rejected(source, rejected, csv=csv, output=file)
+    if as_json:
+        print_json({"rows": rows, "file": str(file)})
+        return
+    typer.echo(
+        f"{rows} rows are in {file}; correct the cells, keep the column _reject, leave out the "
+        f"rows that shall stay rejected, then `jobu rejects reload {execution} {file}`"
+    )
+
+
+@app.command()
+def reload(
+    execution: Id,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, corrected.")],
+    *,
+    why: Annotated[str | None, typer.Option("--why", help="For the audit log.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load corrected rows by a new execution; each row once, however often this is repeated."""
+    if not file.is_file():
+        raise FileError(f"{file}: no such file")
+    with _opened() as runtime:
+        done = reload_rejected(runtime, execution, file, name=file.name, who=operator(), why=why)
+    if as_json:
+        print_json(
+            {"executions": list(done.executions), "rows": done.executions, "already": done.already}
+        )
+        return
+    _tell(done)
+
+
+def _tell(done: Reload) -> None:
+    for execution, rows in done.executions.items():
+        typer.echo(f"execution {execution} is pending: {rows} rows")
+    for execution, rows in done.already.items():
+        typer.echo(f"{rows} rows are execution {execution}'s already, and left out")
+
+
+def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for path in files:
+        try:
+            table = pq.read_table(path)
+        except (OSError, ValueError):  # ArrowInvalid is a ValueError
+            raise InvalidInput(f"{path.name}: is no file of rejects") from None
+        if table.schema.names != REJECTS_SCHEMA.names:
+            raise InvalidInput(f"{path.name}: is no file of rejects")
+        found += table.to_pylist()
+    return found
+
+
+@contextmanager
+def _opened() -> Iterator[ExecutionRuntime]:
+    """Open what an attempt has, for one command."""
+    with open_store() as opened:
+        with transaction(opened.engine) as connection:
+            installation = read_installation(connection)
+        yield ExecutionRuntime(
+            engine=opened.engine,
+            settings=opened.settings,
+            registry=opened.registry,
+            paths=Paths(opened.settings.handlers.data_roots, opened.settings.root),
+            databases=database_urls(opened.settings),
+            installation=installation,
+        )

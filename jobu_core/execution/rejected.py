@@ -1,0 +1,81 @@
+"""Where the rejects of an execution are, and what they are rejects of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobu_core.errors import Conflict, FileError
+from jobu_core.models import Status
+from jobu_core.pipeline.corrections import Rejected, read_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from jobu_core.execution.runtime import ExecutionRuntime
+    from jobu_core.models import Execution
+
+_PATTERN = "*.rejects.parquet"
+_STAGES = ("preprocess", "validate")
+
+
+def reject_files(runtime: ExecutionRuntime, execution: Execution) -> tuple[Path, ...]:
+    """Return the files of an execution's rejects; none if it rejected nothing.
+
+    A SUCCESS names them in its result; of another one those are looked for that its
+    latest attempt left. Raises FileError for one that is named and gone.
+    """
+    attempt = runtime.work_dir(execution.id, execution.attempt)
+    stages = attempt.parent.parent / str(execution.root_id) / "stages"
+    if execution.status is not Status.SUCCESS:
+        return (*sorted(stages.glob(_PATTERN)), *sorted(attempt.glob(_PATTERN)))
+    named = list(_named(execution.result))
+    found = tuple(runtime.paths.resolve(each) if "/" in each else stages / each for each in named)
+    for path in found:
+        if not path.is_file():
+            raise FileError(
+                f"execution {execution.id}: {path.name} is gone; rejects are kept as long as "
+                "the work folder, unless rejects_path says where"
+            )
+    return found
+
+
+def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
+    """Return the rejects of a load that happened.
+
+    Raises Conflict for an execution that loaded nothing or was no pipeline, and
+    what ``reject_files`` raises.
+    """
+    result = execution.result if isinstance(execution.result, dict) else {}
+    if execution.handler_name != "pipeline":
+        raise Conflict(
+            f"execution {execution.id} ran {execution.handler_name}; only rejects of pipeline "
+            "can be exported and reloaded"
+        )
+    if execution.status is Status.SUCCESS and "load_key" in result:
+        raise Conflict(
+            f"execution {execution.id} was settled from the manifest after its worker died; "
+            "its result does not say what it rejected"
+        )
+    load = result.get("load")
+    if not isinstance(load, dict) or load.get("load_id") is None:
+        raise Conflict(
+            f"execution {execution.id} is {execution.status} and loaded nothing: correct the file "
+            f"itself and load it again (`jobu executions retry {execution.id}`)"
+        )
+    told = result["preprocess"]
+    problems = read_problems(reject_files(runtime, execution))
+    if not problems:
+        raise Conflict(f"execution {execution.id} rejected no row")
+    return Rejected(told["input_path"], told["source_sha256"], problems)
+
+
+def _named(result: Any) -> Iterator[str]:  # noqa: ANN401 - a handler's own result
+    """Yield the rejects files that a result names: its own, or those of its stages."""
+    if not isinstance(result, dict):
+        return
+    parts: list[Mapping[str, Any]] = [result]
+    parts += [result[stage] for stage in _STAGES if isinstance(result.get(stage), dict)]
+    for part in parts:
+        if isinstance(part.get("rejects_path"), str):
+            yield part["rejects_path"]

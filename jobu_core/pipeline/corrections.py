@@ -1,0 +1,194 @@
+"""Rejected rows out of their file for a person to correct, and back in again.
+
+The file a person corrects is a CSV like the original's, with two columns before its
+own: which reject a row is, and what was wrong with it. Every cell that is not null
+is quoted, so that nothing is read differently the second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobu_core.errors import FileError
+from jobu_core.pipeline.csv_reader import open_csv
+from jobu_core.pipeline.types import ROW_COLUMN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from jobu_core.config.datasets import CsvOptions
+    from jobu_core.pipeline.csv_reader import CsvBatch
+
+REJECT_COLUMN: Final = "_reject"
+ERROR_COLUMN: Final = "_error"
+_HASH_LETTERS: Final = 16
+_MOST_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The rejects of one run over one file."""
+
+    source_name: str
+    """Logical path of the user's file."""
+    source_sha256: str
+    problems: Mapping[int, str]
+    """Row number → what was wrong with it, never with a value."""
+
+    def name_of(self, number: int) -> str:
+        """Return how the exported file calls a row."""
+        return f"{number}@{self.source_sha256[:_HASH_LETTERS]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """Rows as a person corrected them."""
+
+    columns: tuple[str, ...]
+    rows: Mapping[int, tuple[str | None, ...]]
+    """Number in the user's file → cells, in the corrected file's order."""
+
+
+def read_problems(files: Iterable[Path]) -> dict[int, str]:
+    """Return what rejects files say of each row, in order of the rows."""
+    found: dict[int, list[str]] = {}
+    for path in files:
+        table = pq.read_table(path, columns=["row_number", "field", "message"])
+        for row in table.to_pylist():
+            field = f"{row['field']}: " if row["field"] else ""
+            found.setdefault(row["row_number"], []).append(field + row["message"])
+    return {number: "; ".join(found[number]) for number in sorted(found)}
+
+
+def export_rejected(source: Path, rejected: Rejected, *, csv: CsvOptions, output: Path) -> int:
+    """Write the rejected rows of ``source`` to ``output`` and return how many they are.
+
+    Raises FileError when the source is not the one that was loaded, or ``output``
+    exists: it may hold corrections.
+    """
+    if output.exists():
+        raise FileError(f"{output.name}: exists, and may hold corrections; choose another name")
+    wanted = rejected.problems
+    with open_csv(source, name=rejected.source_name, options=csv, rename={}) as reader:
+        lines = [_line([REJECT_COLUMN, ERROR_COLUMN, *reader.columns], csv)]
+        for batch in reader.batches():
+            for number, line in sorted(_lines(batch, wanted, csv)):
+                told = wanted[number] if csv.quote else _one_cell(wanted[number], csv.delimiter)
+                lines.append(_line([rejected.name_of(number), told], csv) + csv.delimiter + line)
+        if reader.sha256 != rejected.source_sha256:
+            raise FileError(
+                f"{rejected.source_name}: is not the file that was loaded; it was changed since"
+            )
+    with output.open("xb") as file:
+        file.write("".join(f"{line}\n" for line in lines).encode(csv.encoding))
+    return len(lines) - 1
+
+
+def read_corrections(path: Path, rejected: Rejected, *, name: str, csv: CsvOptions) -> Corrections:
+    """Return the rows of a corrected file; raises FileError with everything wrong with it.
+
+    Rows that a person left out are not an error: they stay rejected.
+    """
+    rows: dict[int, tuple[str | None, ...]] = {}
+    problems: list[str] = []
+    known = {rejected.name_of(number): number for number in rejected.problems}
+    with open_csv(path, name=name, options=csv, rename={}) as reader:
+        if REJECT_COLUMN not in reader.columns:
+            raise FileError(f"{name}: has no column {REJECT_COLUMN!r}, which tells the rows apart")
+        columns = tuple(
+            each for each in reader.columns if each not in {REJECT_COLUMN, ERROR_COLUMN}
+        )
+        for batch in reader.batches():
+            problems += [
+                f"row {each.number} has {each.actual} cells, the header {each.expected}"
+                for each in batch.ragged
+            ]
+            for row in batch.rows.to_pylist():
+                number = known.get(row[REJECT_COLUMN])
+                if number is None or number in rows:
+                    why = (
+                        "names no reject of that execution" if number is None else "is there twice"
+                    )
+                    problems.append(f"row {row[ROW_COLUMN]}: {REJECT_COLUMN} {why}")
+                else:
+                    rows[number] = tuple(row[column] for column in columns)
+    if problems:
+        more = f"; and {len(problems) - _MOST_NAMED} more" if len(problems) > _MOST_NAMED else ""
+        raise FileError(f"{name}: " + "; ".join(problems[:_MOST_NAMED]) + more)
+    return Corrections(columns, rows)
+
+
+def refuse_other_columns(
+    corrections: Corrections, source: Path, *, name: str, csv: CsvOptions
+) -> None:
+    """Raise FileError unless the corrected file has the source's columns, in any order."""
+    with open_csv(source, name=source.name, options=csv, rename={}) as reader:
+        wanted = reader.columns
+    problems = [
+        *(f"no column {each!r}" for each in wanted if each not in corrections.columns),
+        *(
+            f"column {each!r} is not of the file"
+            for each in corrections.columns
+            if each not in wanted
+        ),
+    ]
+    if problems:
+        raise FileError(f"{name}: " + "; ".join(problems))
+
+
+def write_corrected(
+    corrections: Corrections, numbers: Iterable[int], *, csv: CsvOptions, folder: Path, stem: str
+) -> Path:
+    """Write these rows as a CSV to be loaded; the same rows have the same name.
+
+    The name ends in ``.reload``, so that no pattern for CSV files takes it for input.
+    """
+    lines = [corrections.columns, *(corrections.rows[number] for number in sorted(numbers))]
+    data = "".join(f"{_line(line, csv)}\n" for line in lines).encode(csv.encoding)
+    path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[: 2 * _HASH_LETTERS]}.reload"
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{uuid4().hex}.new"
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return path
+
+
+def _lines(
+    batch: CsvBatch, wanted: Mapping[int, str], csv: CsvOptions
+) -> Iterator[tuple[int, str]]:
+    """Yield the wanted rows of a batch as lines; ragged ones as they stand in the file."""
+    for ragged in batch.ragged:
+        if ragged.number in wanted:
+            yield ragged.number, ragged.text.rstrip("\r\n")
+    numbers: Any = batch.rows.column(ROW_COLUMN)
+    mask = pa.array([number in wanted for number in numbers.to_pylist()], pa.bool_())
+    for row in batch.rows.filter(mask).to_pylist():
+        number = row.pop(ROW_COLUMN)
+        yield number, _line(row.values(), csv)
+
+
+def _line(cells: Iterable[str | None], csv: CsvOptions) -> str:
+    return csv.delimiter.join(_cell(each, csv.quote) for each in cells)
+
+
+def _cell(value: str | None, quote: str) -> str:
+    """Return a cell that is read as it was: null is empty, everything else is quoted."""
+    if value is None:
+        return ""
+    return f"{quote}{value.replace(quote, quote * 2)}{quote}" if quote else value
+
+
+def _one_cell(text: str, delimiter: str) -> str:
+    """Return a message as a file without quotes can hold it."""
+    return " ".join(text.replace(delimiter, " ").split())
