@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from jobu_core.models import Status
@@ -9,8 +11,10 @@ from tests.crash.audit import audit
 from tests.crash.cases import Case
 from tests.crash.children import die
 from tests.crash.operating import reload
-from tests.fix_aftermath import Aftermath
 from tests.reload_bench import Reloading
+
+if TYPE_CHECKING:
+    from tests.fix_aftermath import Aftermath
 
 FILE = "id,name,value\n1,a,1\nx,b,2\n3,c,3\n"
 

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from jobu_admin.cli import build_app
 from jobu_core.errors import FileError, InvalidInput, NotFound
-from tests.fix_aftermath import Aftermath
 from tests.reload_bench import Reloading
 
 if TYPE_CHECKING:
     from typer.testing import Result
+
+    from tests.fix_aftermath import Aftermath
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FILE = "id,name,value\n1,a,1\nhidden-cell,b,2\n3,c,-3\n"
