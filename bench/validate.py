@@ -1,6 +1,7 @@
 """``validate.clean`` and ``validate.bad5``: a model's verdict against a pydantic loop.
 
-Both read the same Parquet of text cells. Ours also writes the valid rows and the
+Both read the same Parquet of text cells, as the pipeline's first stage hands it to
+the second. Ours also writes the valid rows and the
 rejects; the loop only counts, so what it saves is ours to make up.
 """
 
@@ -37,12 +38,16 @@ def _measure(name: str, make: data.Maker, target: float, options: Options) -> Ou
     folder = options.folder
     raw = data.write_csv(folder / "raw.csv", make, options.rows)
     source = folder / "text.parquet"
-    preprocess(raw, output_path=source, source_name="bench.csv")
+    preprocess(raw, output_path=source, source_name="bench.csv", compression="lz4")
     found: dict[str, int] = {}
 
     def ours() -> None:
         report = validate_file(
-            source, model=data.Narrow, output_path=folder / "valid.parquet", source_name="bench.csv"
+            source,
+            model=data.Narrow,
+            output_path=folder / "valid.parquet",
+            source_name="bench.csv",
+            compression="lz4",
         )
         found["ours"] = report.rejected
 

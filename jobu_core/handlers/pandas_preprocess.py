@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.pipeline.parquet_writer import Compression
 
 INPUT_MISSING = "input_missing"
 
@@ -102,6 +103,7 @@ def write_rows(
     *,
     output: Path,
     rejects: Path | None,
+    compression: Compression = "snappy",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
@@ -117,6 +119,7 @@ def write_rows(
         limits=limits_of(params, dataset),
         show_values=show_values_of(params, dataset),
         rejects_path=rejects,
+        compression=compression,
     )
     return {
         "rows": report.rows_out,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
+    from jobu_core.pipeline.parquet_writer import Compression
 
     Report = dict[str, Any]
 
@@ -105,7 +106,14 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
         return {"rows": 0, "reason": INPUT_MISSING}
 
     def write(output: Path, rejects: Path | None) -> Report:
-        return write_rows(context, params, source, output=output, rejects=rejects)
+        return write_rows(
+            context,
+            params,
+            source,
+            output=output,
+            rejects=rejects,
+            compression=_compression(params.output_path),
+        )
 
     step = _Step("preprocess", source, params.output_path)
     path, told = _kept_or_shelved(context, params, step, write)
@@ -127,6 +135,7 @@ def _validate(
             name=before["input_path"],
             output=output,
             rejects=rejects_path_of(context, params) or rejects,
+            compression=_compression(params.valid_path),
         )
         return as_json(context, report)
 
@@ -156,6 +165,11 @@ class _Step:
     source: Path
     wanted: str | None
     schema: object = None
+
+
+def _compression(wanted: str | None) -> Compression:
+    """Return how a stage's output is compressed: what a user named, others read, too."""
+    return "lz4" if wanted is None else "snappy"
 
 
 def _kept_or_shelved(

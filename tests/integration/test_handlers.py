@@ -218,6 +218,16 @@ def test_intermediate_files_go_once_they_are_loaded(data_project: Project) -> No
     assert list((data_project.root / ".jobu").rglob("*.parquet")) == []
 
 
+def test_only_files_of_jobus_own_are_lz4(data_project: Project) -> None:
+    """What a user named is compressed as every reader of Parquet understands it."""
+    params = {"dataset": "sample", "output_path": PARQUET}
+    done = data_project.stage("preprocess", params, {})
+    checked = data_project.stage("validate", params, done)
+    for told, expected in ((done["preprocess"], "SNAPPY"), (checked["validate"], "LZ4")):
+        with pq.ParquetFile(told["file"]) as file:
+            assert file.metadata.row_group(0).column(0).compression == expected
+
+
 def test_the_pipeline_counts_what_the_validator_rejected(data_project: Project) -> None:
     """Rejects reach the result, the check and the manifest."""
     data_project.write("raw/mixed.csv", "id,name,value\n1,a,1\n2,b,-1\n3,c\n4,d,4\n")

@@ -56,6 +56,15 @@ def test_same_rows_give_the_same_bytes_whatever_the_batches(tmp_path: Path) -> N
     assert len(hashes) == 1
 
 
+def test_a_file_is_compressed_as_asked(tmp_path: Path) -> None:
+    """What others read is snappy unless jobu alone reads it next."""
+    for compression in ("snappy", "lz4"):
+        with write_parquet(tmp_path / "x.parquet", SCHEMA, compression) as output:
+            output.write(batch(0, 3))
+        with pq.ParquetFile(tmp_path / "x.parquet") as file:
+            assert file.metadata.row_group(0).column(0).compression.lower() == compression
+
+
 def test_file_of_no_rows_has_its_schema(tmp_path: Path) -> None:
     """A header-only CSV still has columns."""
     with write_parquet(tmp_path / "x.parquet", SCHEMA):
