@@ -122,14 +122,7 @@ def _end_of(lines: list[str], node: yaml.Node) -> int:
     last = node
     while isinstance(last, yaml.CollectionNode) and not last.flow_style and last.value:
         last = last.value[-1] if isinstance(last, yaml.SequenceNode) else last.value[-1][1]
-    at = min(last.end_mark.line + (1 if last.end_mark.column else 0), len(lines))
-    while at > node.start_mark.line + 1 and _is_rest(lines[at - 1]):
-        at -= 1
-    return at
-
-
-def _is_rest(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith("#")
+    return min(last.end_mark.line + (1 if last.end_mark.column else 0), len(lines))
 
 
 def _lines(text: str) -> list[str]:

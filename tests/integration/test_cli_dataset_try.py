@@ -152,6 +152,13 @@ def test_too_many_rejects_are_a_problem_as_for_the_run(root: Path, database_url:
         pipeline(root, database_url, path)
 
 
+def test_a_replace_without_valid_rows_fails_for_its_rejects_alone(root: Path) -> None:
+    """That it would empty the table as well is no second problem: a run would not come so far."""
+    path = write(root, "id,name,value\nx,a,1\n", "all_bad.csv")
+    (problem,) = told(path, "--dataset", "sample", code=1)["problems"]
+    assert "every row was rejected" in problem
+
+
 def test_ragged_rows_alone_can_be_too_many(root: Path) -> None:
     """The first stage refuses; the plan is told all the same."""
     trial = told(write(root, "Id,name,amount\n" + "1,a\n" * 3 + "1,a,1\n"), code=1)

@@ -23,6 +23,7 @@ HANDLERS = "handlers:\n  # mine\n  data_roots: {/data: ./data}   # here\n"
         "datasets:\n  orders:\n    input: old # gone\n\n  # about b\n  b: {input: z}\n",
         "datasets:\n  orders:\n    rename:\n      a: b\n  b: {input: z}\n",
         "datasets:\n  a:\n    description: |\n      long\n  orders: {x: 1}",
+        "datasets:\n  a:\n    description: |\n      long\n\n# the end\n",
     ],
 )
 def test_an_entry_is_added_or_replaced_and_comments_of_others_stay(text: str) -> None:
