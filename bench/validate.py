@@ -38,7 +38,7 @@ def _measure(name: str, make: data.Maker, target: float, options: Options) -> Ou
     folder = options.folder
     raw = data.write_csv(folder / "raw.csv", make, options.rows)
     source = folder / "text.parquet"
-    preprocess(raw, output_path=source, source_name="bench.csv", compression="lz4")
+    preprocess(raw, output_path=source, source_name="bench.csv", read_by="jobu")
     found: dict[str, int] = {}
 
     def ours() -> None:
@@ -47,7 +47,7 @@ def _measure(name: str, make: data.Maker, target: float, options: Options) -> Ou
             model=data.Narrow,
             output_path=folder / "valid.parquet",
             source_name="bench.csv",
-            compression="lz4",
+            read_by="jobu",
         )
         found["ours"] = report.rejected
 

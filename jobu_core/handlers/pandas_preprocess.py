@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
-    from jobu_core.pipeline.parquet_writer import Compression
+    from jobu_core.pipeline.parquet_writer import Reader
 
 INPUT_MISSING = "input_missing"
 
@@ -103,7 +103,7 @@ def write_rows(
     *,
     output: Path,
     rejects: Path | None,
-    compression: Compression = "snappy",
+    read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
@@ -119,7 +119,7 @@ def write_rows(
         limits=limits_of(params, dataset),
         show_values=show_values_of(params, dataset),
         rejects_path=rejects,
-        compression=compression,
+        read_by=read_by,
     )
     return {
         "rows": report.rows_out,

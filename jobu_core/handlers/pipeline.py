@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
-    from jobu_core.pipeline.parquet_writer import Compression
+    from jobu_core.pipeline.parquet_writer import Reader
 
     Report = dict[str, Any]
 
@@ -112,7 +112,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
             source,
             output=output,
             rejects=rejects,
-            compression=_compression(params.output_path),
+            read_by=_reader(params.output_path),
         )
 
     step = _Step("preprocess", source, params.output_path)
@@ -135,7 +135,7 @@ def _validate(
             name=before["input_path"],
             output=output,
             rejects=rejects_path_of(context, params) or rejects,
-            compression=_compression(params.valid_path),
+            read_by=_reader(params.valid_path),
         )
         return as_json(context, report)
 
@@ -167,9 +167,9 @@ class _Step:
     schema: object = None
 
 
-def _compression(wanted: str | None) -> Compression:
-    """Return how a stage's output is compressed: what a user named, others read, too."""
-    return "lz4" if wanted is None else "snappy"
+def _reader(wanted: str | None) -> Reader:
+    """Return who reads a stage's output next: what a user named, others may."""
+    return "jobu" if wanted is None else "anyone"
 
 
 def _kept_or_shelved(

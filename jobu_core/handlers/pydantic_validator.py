@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
-    from jobu_core.pipeline.parquet_writer import Compression
+    from jobu_core.pipeline.parquet_writer import Reader
     from jobu_core.pipeline.validate.report import ValidationReport
 
 
@@ -108,7 +108,7 @@ def check_rows(
     name: str,
     output: Path,
     rejects: Path | None,
-    compression: Compression = "snappy",
+    read_by: Reader = "anyone",
 ) -> ValidationReport:
     """Write the valid rows of a file to ``output``; the dataset fills the gaps."""
     dataset = dataset_of(params, context.datasets)
@@ -121,7 +121,7 @@ def check_rows(
         csv=csv_of(None, dataset),
         rename=rename_of(None, dataset),
         rejects_path=rejects,
-        compression=compression,
+        read_by=read_by,
     )
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from jobu_core.pipeline.csv_reader import CsvBatch, CsvReader, RaggedRow
     from jobu_core.pipeline.filters import BoundFilters
-    from jobu_core.pipeline.parquet_writer import Compression, ParquetOutput
+    from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
     from jobu_core.pipeline.rejects import Counts, RejectLog
     from jobu_core.pipeline.types import Column
 
@@ -88,7 +88,7 @@ def preprocess(
     show_values: bool = False,
     rejects_path: Path | None = None,
     checkpoint: Callable[[int], None] | None = None,
-    compression: Compression = "snappy",
+    read_by: Reader = "anyone",
 ) -> PreprocessReport:
     """Write the wanted rows and columns of ``source`` to ``output_path``.
 
@@ -108,7 +108,7 @@ def preprocess(
         open_csv(source, name=source_name, options=options, rename=rename or {}) as reader,
     ):
         plan = _plan(reader, source_name, conditions, declared, columns)
-        with write_parquet(output_path, arrow_schema(plan.columns), compression) as output:
+        with write_parquet(output_path, arrow_schema(plan.columns), read_by) as output:
             for batch in reader.batches():
                 _process(batch, plan, output, rejects)
                 if checkpoint is not None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobu_core.pipeline.csv_reader import RaggedRow
-    from jobu_core.pipeline.parquet_writer import Compression, ParquetOutput
+    from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
     from jobu_core.pipeline.rejects import RejectLog
     from jobu_core.pipeline.validate.batch_check import BatchCheck
     from jobu_core.pipeline.validate.source import RowBatch, RowSource
@@ -52,7 +52,7 @@ def validate_file(
     rename: Mapping[str, str] | None = None,
     rejects_path: Path | None = None,
     checkpoint: Callable[[int], None] | None = None,
-    compression: Compression = "snappy",
+    read_by: Reader = "anyone",
 ) -> ValidationReport:
     """Write the valid rows of ``source`` to ``output_path``.
 
@@ -71,7 +71,7 @@ def validate_file(
             options=options or ValidationOptions(),
             rejects_path=rejects_path,
             checkpoint=checkpoint,
-            compression=compression,
+            read_by=read_by,
         )
 
 
@@ -105,7 +105,7 @@ def _validate(
     options: ValidationOptions,
     rejects_path: Path | None,
     checkpoint: Callable[[int], None] | None,
-    compression: Compression = "snappy",
+    read_by: Reader = "anyone",
 ) -> ValidationReport:
     check = batch_check(
         model, options, strings=source.strings, types=source.types, source_name=source.name
@@ -113,7 +113,7 @@ def _validate(
     rejects_at = rejects_path or rejects_beside(output_path)
     with (
         reject_log(rejects_at, source_name=source.name, show_values=options.show_values) as rejects,
-        write_parquet(output_path, arrow_schema(check.columns), compression) as output,
+        write_parquet(output_path, arrow_schema(check.columns), read_by) as output,
         ahead(source.batches()) as batches,
     ):
         for batch in batches:
