@@ -86,7 +86,8 @@ class LoadParams(DataParams):
     """Make a missing table. Unset: yes for a dataset's target, no for a free table."""
     allow_empty: bool = False
     max_shrink: Share | None = None
-    lock_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    lock_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Longer than a reader of 30 s, whom a swap outwaits."""
 
     @model_validator(mode="after")
     def _later_values(self) -> Self:
