@@ -26,9 +26,8 @@ def find_file(settings: Settings, given: str) -> tuple[Path, str]:
     for a file outside of the data roots, FileError for one that is not there.
     """
     paths = Paths(settings.handlers.data_roots, settings.root)
-    here = Path(given).expanduser()
     try:
-        path = here.resolve() if here.is_file() else paths.resolve(given)
+        path = _of_this_machine(paths, given) or paths.resolve(given)
         logical = paths.logical(path)
     except PathRefused as error:
         roots = ", ".join(
@@ -38,3 +37,15 @@ def find_file(settings: Settings, given: str) -> tuple[Path, str]:
     if not path.is_file():
         raise FileError(f"{logical}: no such file")
     return path, logical
+
+
+def _of_this_machine(paths: Paths, given: str) -> Path | None:
+    """Return the file that the shell means, if it is there and below a data root."""
+    here = Path(given).expanduser()
+    if not here.is_file():
+        return None
+    try:
+        paths.logical(here)
+    except PathRefused:
+        return None
+    return here.resolve()

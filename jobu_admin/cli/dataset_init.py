@@ -8,9 +8,13 @@ that a dataset is never declared before its model.
 from __future__ import annotations
 
 import importlib
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from jobu_core.config import load_settings
 from jobu_core.config.yaml_edit import with_entry, with_item
 from jobu_core.errors import ConfigError, Conflict, InvalidInput, InvalidParams
 from jobu_core.handlers.registry import load_registry
@@ -24,8 +28,7 @@ from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.services.runtime import database_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from jobu_core.config import Settings
     from jobu_core.handlers.registry import Registry
@@ -114,6 +117,7 @@ def write_draft(settings: Settings, draft: Draft) -> list[Path]:
     texts[datasets] = _edited(
         datasets, lambda text: with_entry(text, "datasets", draft.name, draft.entry)
     )
+    _try_configuration(settings, {path: texts[path] for path in (handlers, datasets)})
     changed = [path for path, text in texts.items() if _read(path) != text]
     for path in changed:
         _write(path, texts[path])
@@ -129,6 +133,16 @@ def insist_declared(settings: Settings, draft: Draft) -> None:
             f"dataset {draft.name} is written, but the configuration does not show it: "
             "is JOBU_DATASETS or JOBU_HANDLERS__MODULES set in the environment?"
         )
+
+
+def _try_configuration(settings: Settings, texts: Mapping[Path, str]) -> None:
+    """Raise ConfigError when the project could not be started with these files."""
+    with tempfile.TemporaryDirectory(prefix="jobu-init-") as folder:
+        copy = Path(folder) / "config"
+        shutil.copytree(settings.root / "config", copy)
+        for path, text in texts.items():
+            (copy / path.name).write_text(text, encoding="utf-8")
+        load_settings(Path(folder))
 
 
 def _target(settings: Settings, text: str) -> TableName:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _FIELDS: Final = ("field", "type", "how", "why", "table", "wire")
 _REJECTS: Final = ("row_number", "field", "error_type", "message", "value")
+_UNNAMED: Final = "unnamed"
 _COUNTS: Final = ("field", "rule", "rows")
 
 
@@ -144,7 +145,10 @@ def _counted(trial: Trial) -> list[dict[str, Any]]:
 
 def _inferred(path: Path, logical: str) -> Dataset:
     """Return what ``init`` would write down, without writing it."""
-    name = dataset_name(path.name.partition(".")[0])
+    try:
+        name = dataset_name(path.name.partition(".")[0])
+    except InvalidParams:  # of another alphabet, for example; init would ask for --name
+        name = _UNNAMED
     found = infer(path, source_name=logical, csv=sniff_dialect(path, name=logical))
     model = found.model(model_name(name))
     target = parse_table(f"default.public.{name}")

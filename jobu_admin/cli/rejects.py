@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads annotations
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import pyarrow.parquet as pq
 import typer
 
 from jobu_admin.cli.data_files import find_file
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared, open_store, operator
-from jobu_core.errors import FileError, InvalidInput
+from jobu_core.errors import FileError
 from jobu_core.execution.rejected import reject_files, rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.models import MAX_ID
 from jobu_core.pipeline.corrections import export_rejected
 from jobu_core.pipeline.paths import Paths
-from jobu_core.pipeline.rejects import REJECTS_SCHEMA
+from jobu_core.pipeline.rejects_read import first_rejects
 from jobu_core.services.runtime import database_urls
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution
@@ -60,10 +59,10 @@ def show(
     else:
         settings, _ = load_declared()
         files = [find_file(settings, reference)[0]]
-    found = sorted(_read(files), key=lambda row: row["row_number"])
-    print_rows(found[:limit], _COLUMNS, as_json=as_json, empty="no rejects")
-    if len(found) > limit and not as_json:
-        typer.echo(f"and {len(found) - limit} more (--limit)")
+    found, total = first_rejects(files, limit)
+    print_rows(found, _COLUMNS, as_json=as_json, empty="no rejects")
+    if total > len(found) and not as_json:
+        typer.echo(f"and {total - len(found)} more (--limit)")
 
 
 @app.command()
@@ -119,19 +118,6 @@ def _tell(done: Reload) -> None:
         typer.echo(f"execution {execution} is pending: {rows} rows")
     for execution, rows in done.already.items():
         typer.echo(f"{rows} rows are execution {execution}'s already, and left out")
-
-
-def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for path in files:
-        try:
-            table = pq.read_table(path)
-        except (OSError, ValueError):  # ArrowInvalid is a ValueError
-            raise InvalidInput(f"{path.name}: is no file of rejects") from None
-        if table.schema.names != REJECTS_SCHEMA.names:
-            raise InvalidInput(f"{path.name}: is no file of rejects")
-        found += table.to_pylist()
-    return found
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import Conflict, FileError
 from jobu_core.models import Status
-from jobu_core.pipeline.corrections import Rejected, read_problems
+from jobu_core.pipeline.corrections import Rejected
+from jobu_core.pipeline.rejects_read import problems_by_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +65,7 @@ def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
             f"itself and load it again (`jobu executions retry {execution.id}`)"
         )
     told = result["preprocess"]
-    problems = read_problems(reject_files(runtime, execution))
+    problems = problems_by_row(reject_files(runtime, execution))
     if not problems:
         raise Conflict(f"execution {execution.id} rejected no row")
     return Rejected(told["input_path"], told["source_sha256"], problems)

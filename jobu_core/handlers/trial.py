@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow.parquet as pq
 import structlog
 
 from jobu_core.config.datasets import CsvOptions
@@ -27,6 +25,7 @@ from jobu_core.pipeline.load.request import Guards
 from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.parquet_writer import write_parquet
 from jobu_core.pipeline.preprocess import PreprocessReport
+from jobu_core.pipeline.rejects_read import first_rejects
 from jobu_core.pipeline.types import arrow_schema
 from jobu_core.pipeline.validate.explain import explain_text
 from jobu_core.pipeline.validate.plan import plan_model
@@ -93,6 +92,7 @@ def try_dataset(
     params = PipelineParams(dataset=dataset.name, input_path=input_path, show_values=show_values)
     context = _context(dataset, place)
     done = _run_stages(context, params)
+    rejects, _ = first_rejects(done.rejects, most_rejects)
     model = model_of(params, context.declarations)
     load, problems = _preview(context, params, done, model)
     return Trial(
@@ -102,7 +102,7 @@ def try_dataset(
         valid=done.valid,
         rejected=done.rejected,
         counts=done.counts,
-        rejects=_first_rejects(done.rejects, most_rejects),
+        rejects=tuple(rejects),
         plan=_plan(context, params, done, model),
         load=load,
         problems=(*([done.refused] if done.refused else []), *problems),
@@ -159,17 +159,6 @@ def _run_stages(context: HandlerContext, params: PipelineParams) -> _Done:
 
 def _rejects_of(output: Path) -> Path:
     return output.with_suffix(".rejects.parquet")
-
-
-def _first_rejects(files: list[Path], most: int) -> tuple[Mapping[str, Any], ...]:
-    """Return the first rejects of all stages, in the order of the user's rows."""
-    found: list[Mapping[str, Any]] = []
-    for path in files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=most):
-                found += batch.to_pylist()
-                break
-    return tuple(sorted(found, key=itemgetter("row_number"))[:most])
 
 
 def _plan(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobu_core.errors import FileError
 from jobu_core.pipeline.csv_reader import open_csv
@@ -55,17 +54,6 @@ class Corrections:
     columns: tuple[str, ...]
     rows: Mapping[int, tuple[str | None, ...]]
     """Number in the user's file → cells, in the corrected file's order."""
-
-
-def read_problems(files: Iterable[Path]) -> dict[int, str]:
-    """Return what rejects files say of each row, in order of the rows."""
-    found: dict[int, list[str]] = {}
-    for path in files:
-        table = pq.read_table(path, columns=["row_number", "field", "message"])
-        for row in table.to_pylist():
-            field = f"{row['field']}: " if row["field"] else ""
-            found.setdefault(row["row_number"], []).append(field + row["message"])
-    return {number: "; ".join(found[number]) for number in sorted(found)}
 
 
 def export_rejected(source: Path, rejected: Rejected, *, csv: CsvOptions, output: Path) -> int:

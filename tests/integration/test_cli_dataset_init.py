@@ -163,6 +163,13 @@ def test_a_file_outside_of_the_data_roots_is_told_where_to_go(root: Path) -> Non
     assert "./data (/data)" in str(refused.exception)
 
 
+def test_a_file_may_be_named_as_in_a_message(root: Path) -> None:
+    """The logical path, whatever lies under that name on this machine."""
+    done = run("datasets", "init", "/data/raw/orders_2026-11.csv")
+    assert done.exit_code == 0, done.output
+    assert entry(root)["input"] == "/data/raw/orders_2026-11.csv"
+
+
 def test_a_parquet_is_not_inferred(root: Path) -> None:
     """Its types are its own."""
     (root / "data" / "raw" / "x.parquet").write_bytes(b"PAR1")
@@ -179,6 +186,18 @@ def test_a_configuration_that_the_environment_hides_is_said(
     refused = init(root)
     assert isinstance(refused.exception, ConfigError)
     assert "no model named 'Orders'" in str(refused.exception)
+
+
+def test_a_configuration_that_could_not_be_read_is_not_written(root: Path) -> None:
+    """A file of very many columns would make datasets.yaml larger than it may be."""
+    header = ",".join(f"Column {number:05} {'x' * 300}" for number in range(3_200))
+    (root / "data" / "raw" / "wide.csv").write_text(f"{header}\n{'1,' * 3_199}1\n")
+    before = (root / "config" / "datasets.yaml").read_text()
+    refused = init(root, name="wide.csv")
+    assert isinstance(refused.exception, ConfigError)
+    assert "datasets.yaml: larger than" in str(refused.exception)
+    assert (root / "config" / "datasets.yaml").read_text() == before
+    assert not (root / "my_jobs").exists()
 
 
 def test_an_unusual_configuration_is_left_as_it_is(root: Path) -> None:

@@ -200,6 +200,8 @@ def test_a_file_of_no_dataset_is_tried_with_an_inferred_one(root: Path) -> None:
         "when": "date",
     }
     assert not (root / "my_jobs").exists()
+    other = told(write(root, "a\n1\n", "주문.csv"))
+    assert (other["dataset"], other["valid"]) == ("unnamed", 1)
 
 
 def test_what_cannot_be_tried_is_one_error(root: Path) -> None:

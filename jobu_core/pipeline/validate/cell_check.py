@@ -51,7 +51,7 @@ class CellCheck:
         self.column = column
         self.columns = tuple(each for each in columns if each in names)
         """The columns of the rows that the field may be read from."""
-        self._rows = RowCheck(model, options, strings=strings, columns=columns, only=column)
+        self._rows = RowCheck(model, options, strings=strings, columns=self.columns, only=column)
 
     def answer(self, cell: object) -> tuple[Any, ...] | Refusal:
         """Return what becomes of one cell; of a field without a column, the default."""

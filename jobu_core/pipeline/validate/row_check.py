@@ -70,7 +70,7 @@ class RowCheck:
         wanted = set(model.model_fields) if only is None else {only.name}
         self._validate: Callable[[Any], Any]
         if strings:
-            as_none = wanted.intersection(null_fields(model, columns or (), options))
+            as_none = null_fields(model, wanted, frozenset(columns or ()), options)
             validator = rebuilt_validator(model, wanted, as_none)
             self._validate = lambda row: validator.validate_strings(
                 {name: cell for name, cell in row.items() if cell is not None}, strict=strict
@@ -120,11 +120,12 @@ def refuse_unusable(
 def _refuse_columns(model: type[BaseModel], columns: Sequence[str], source_name: str) -> None:
     """Raise one FileError with every missing required and forbidden extra column."""
     known: set[str] = set()
+    given = frozenset(columns)
     problems = []
     for name, info in model.model_fields.items():
         names = lookup_names(model, name, info)
         known |= names
-        if info.is_required() and names.isdisjoint(columns):
+        if info.is_required() and names.isdisjoint(given):
             wanted = " or ".join(repr(each) for each in sorted(names))
             problems.append(f"no column {wanted}{suggest(min(names), columns)}")
     if model.model_config.get("extra") == "forbid":
