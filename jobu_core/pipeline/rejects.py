@@ -7,6 +7,7 @@ rows. Values and rows are written only with ``show_values``.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -79,28 +80,28 @@ class Limits:
 
 @dataclass(slots=True)
 class _Lines:
-    """Problems not yet written, a list for each column; rows without values have none."""
+    """Problems not yet written, with their rows; rows without values have no text."""
 
     numbers: list[int] = field(default_factory=list)
-    fields: list[str | None] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    values: list[str | None] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     rows: list[str | None] = field(default_factory=list)
 
-    def batch(self, source_name: str) -> pa.RecordBatch:
+    def batch(self, source_name: str, *, show_values: bool) -> pa.RecordBatch:
         """Return them in the columns of ``REJECTS_SCHEMA``."""
-        text, lines = pa.string(), len(self.numbers)
-        nulls = pa.nulls(lines, text)
+        text, found = pa.string(), self.problems
+        nulls = pa.nulls(len(found), text)
+        messages = [each.message for each in found]
+        if not all(map(str.isascii, messages)):
+            messages = [_writable(each) for each in messages]
         return pa.RecordBatch.from_arrays(
             [
-                pa.repeat(source_name, lines),
+                pa.repeat(source_name, len(found)),
                 pa.array(self.numbers, pa.int64()),
-                pa.array(self.fields, text),
-                pa.array(self.rules, text),
-                pa.array(self.messages, text),
-                pa.array(self.values, text) if self.values else nulls,
-                pa.array(self.rows, text) if self.rows else nulls,
+                pa.array([each.field or None for each in found], text),
+                pa.array([each.rule for each in found], text),
+                pa.array(messages, text),
+                pa.array([_shown(each.value) for each in found], text) if show_values else nulls,
+                pa.array(self.rows, text) if show_values else nulls,
             ],
             schema=REJECTS_SCHEMA,
         )
@@ -114,7 +115,9 @@ class RejectLog:
     source_name: str
     show_values: bool
     rejected: int = 0
-    counts: Counts = field(default_factory=dict)
+    _counts: Counts = field(default_factory=dict)
+    _counted: int = 0
+    """How many of the lines that wait are in the counts."""
     _lines: _Lines = field(default_factory=_Lines)
     _output: ParquetOutput | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -124,25 +127,25 @@ class RejectLog:
         """Where the rejects are, or None if there is none."""
         return self.path if self.rejected else None
 
+    @property
+    def counts(self) -> Counts:
+        """How often each rule of each field was broken so far."""
+        self._count()
+        return self._counts
+
     def add(
         self, row_number: int, problems: Sequence[Problem], row: Mapping[str, Any] | str
     ) -> None:
         """Turn a row away for one or more problems."""
         self.rejected += 1
-        lines, shown = self._lines, _shown(row) if self.show_values else None
-        for problem in problems:
-            rules = self.counts.get(problem.field)
-            if rules is None:
-                rules = self.counts[problem.field] = {}
-            rules[problem.rule] = rules.get(problem.rule, 0) + 1
+        lines = self._lines
+        lines.problems += problems
+        if len(problems) == 1:
             lines.numbers.append(row_number)
-            lines.fields.append(problem.field or None)
-            lines.rules.append(problem.rule)
-            message = problem.message
-            lines.messages.append(message if message.isascii() else _writable(message))
-            if self.show_values:
-                lines.values.append(_shown(problem.value))
-                lines.rows.append(shown)
+        else:
+            lines.numbers += [row_number] * len(problems)
+        if self.show_values:
+            lines.rows += [_shown(row)] * len(problems)
         if len(lines.numbers) >= (_BUFFERED // 4 if self.show_values else _BUFFERED):
             self._flush()
 
@@ -174,11 +177,22 @@ class RejectLog:
             shown.append(f"and {len(found) - _SHOWN_RULES} more")
         return ", ".join(shown)
 
+    def _count(self) -> None:
+        """Count the lines that wait, as far as they are not counted."""
+        fresh = self._lines.problems[self._counted :]
+        self._counted += len(fresh)
+        # One problem often stands for many cells: those of a column that are the same.
+        problems = {id(each): each for each in fresh}
+        for at, times in Counter(map(id, fresh)).items():
+            rules = self._counts.setdefault(problems[at].field, {})
+            rules[problems[at].rule] = rules.get(problems[at].rule, 0) + times
+
     def _flush(self) -> None:
         if self._output is None:
             self._output = self._stack.enter_context(write_parquet(self.path, REJECTS_SCHEMA))
-        self._output.write(self._lines.batch(self.source_name))
-        self._lines = _Lines()
+        self._count()
+        self._output.write(self._lines.batch(self.source_name, show_values=self.show_values))
+        self._lines, self._counted = _Lines(), 0
 
     def _publish(self) -> None:
         if self._lines.numbers:
