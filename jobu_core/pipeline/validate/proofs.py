@@ -16,7 +16,7 @@ import pyarrow as pa
 from jobu_core.pipeline.validate.kernels import pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jobu_core.pipeline.types import Column
     from jobu_core.pipeline.validate.core_schema import Schema
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Proof = Callable[[Cells], Cells]
 
 _OFFSET_BYTES: Final = struct.calcsize("<i")
+_PIECE_BYTES: Final = 64 << 10
 _EVERYWHERE: Final = frozenset({"type", "ref", "metadata", "serialization", "strict"})
 
 
@@ -86,22 +87,26 @@ def all_of(masks: list[Mask]) -> Mask | None:
 
 def only_characters(cells: Cells, characters: str) -> Mask:
     """Return which cells hold nothing but these ASCII characters."""
-    if not bytes_of(cells).translate(None, characters.encode()):  # one look at all bytes
+    allowed = characters.encode()
+    if not any(piece.translate(None, allowed) for piece in pieces_of(cells)):
         return pc.greater_equal(pc.binary_length(cells), 0)
     return pc.equal(pc.binary_length(pc.ascii_trim(cells, characters)), 0)
 
 
-def bytes_of(cells: Cells) -> bytes:
-    """Return the bytes of all cells, one after another; what a null covers may be among them."""
+def pieces_of(cells: Cells) -> Iterator[bytes]:
+    """Yield the bytes of all cells, one after another; what a null covers may be among them.
+
+    They come in pieces that fit a cache: one copy of a whole column is slower.
+    """
     _, offsets, data = cells.buffers()
     if data is None or offsets is None or not len(cells):
-        return b""
+        return
     start, end = (
         struct.unpack_from("<i", offsets, (cells.offset + at) * _OFFSET_BYTES)[0]
         for at in (0, len(cells))
     )
-    found: bytes = data.slice(start, end - start).to_pybytes()
-    return found
+    for at in range(start, end, _PIECE_BYTES):
+        yield data.slice(at, min(_PIECE_BYTES, end - at)).to_pybytes()
 
 
 def shorter(cells: Cells, longest: int) -> Mask:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jobu_core.pipeline import types
 from jobu_core.pipeline.validate.kernels import pc
 from jobu_core.pipeline.validate.patterns import ascii_pattern
-from jobu_core.pipeline.validate.proofs import NotCompiled, bytes_of, everywhere, kept
+from jobu_core.pipeline.validate.proofs import NotCompiled, everywhere, kept, pieces_of
 
 if TYPE_CHECKING:
     from jobu_core.pipeline.validate.proofs import Cells, Field, Mask, Proof
@@ -114,7 +114,7 @@ def _cased(field: Field) -> list[Proof]:
 
 def _without_nul(values: Cells) -> Cells:
     """Keep what a text column can hold; one look at all bytes tells that there is no NUL."""
-    if b"\0" not in bytes_of(values):
+    if not any(b"\0" in piece for piece in pieces_of(values)):
         return values
     mask: Mask = pc.invert(pc.match_substring(values, "\0"))
     return kept(values, mask)
