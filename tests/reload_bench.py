@@ -59,10 +59,10 @@ class Reloading:
         output.unlink()
         return text
 
-    def reload(self, execution: Execution, text: str) -> Reload:
+    def reload(self, execution: Execution, text: str, *, encoding: str = "utf-8") -> Reload:
         """Reload a corrected file; what it makes is pending."""
         corrected = self.folder / "corrected.csv"
-        corrected.write_text(text, encoding="utf-8")
+        corrected.write_text(text, encoding=encoding)
         return reload_rejected(
             self.system.runtime, execution.id, corrected, name=corrected.name, who="anna"
         )

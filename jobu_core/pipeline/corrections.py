@@ -69,7 +69,7 @@ def export_rejected(source: Path, rejected: Rejected, *, csv: CsvOptions, output
         lines = [_line([REJECT_COLUMN, ERROR_COLUMN, *reader.columns], csv)]
         for batch in reader.batches():
             for number, line in sorted(_lines(batch, wanted, csv)):
-                told = wanted[number] if csv.quote else _one_cell(wanted[number], csv.delimiter)
+                told = _tellable(wanted[number], csv)
                 lines.append(_line([rejected.name_of(number), told], csv) + csv.delimiter + line)
         if reader.sha256 != rejected.source_sha256:
             raise FileError(
@@ -177,6 +177,7 @@ def _cell(value: str | None, quote: str) -> str:
     return f"{quote}{value.replace(quote, quote * 2)}{quote}" if quote else value
 
 
-def _one_cell(text: str, delimiter: str) -> str:
-    """Return a message as a file without quotes can hold it."""
-    return " ".join(text.replace(delimiter, " ").split())
+def _tellable(text: str, csv: CsvOptions) -> str:
+    """Return a message as the file can hold it: in its encoding, in one cell."""
+    known = text.encode(csv.encoding, "replace").decode(csv.encoding)
+    return known if csv.quote else " ".join(known.replace(csv.delimiter, " ").split())

@@ -75,6 +75,27 @@ def test_the_export_names_rows_and_errors_and_reads_as_the_file_did(loading: Rel
     ]
 
 
+@pytest.mark.parametrize(
+    "csv", [{"encoding": "cp949", "delimiter": ";"}, {"quote": "", "delimiter": "|"}]
+)
+def test_a_file_goes_out_and_in_as_it_is_written_down(
+    loading: Reloading, csv: dict[str, str]
+) -> None:
+    """Another encoding, another delimiter, no quotes at all; messages give way to them."""
+    text = "id;name;value\n1;가;1\nx;나;2\n".replace(";", csv["delimiter"])
+    loading.write("in.csv", "")
+    (loading.folder / "data" / "raw" / "in.csv").write_bytes(
+        text.encode(csv.get("encoding", "utf-8"))
+    )
+    params = {"dataset": "sample", "input_path": "/data/raw/in.csv", "csv": csv}
+    first = loading.run(handler_name="pipeline", params=params)
+    out = loading.export(first)
+    assert "나" in out
+    loading.reload(first, out.replace("x", "2"), encoding=csv.get("encoding", "utf-8"))
+    loading.system.settle()
+    assert loading.table == [(1, "가", 1), (2, "나", 2)]
+
+
 def test_rows_that_are_rejected_again_are_rejects_of_the_new_execution(loading: Reloading) -> None:
     """One of two is still wrong: it is corrected there, and not loaded by both."""
     first = loading.load(FILE)

@@ -123,6 +123,14 @@ def test_encoding_and_delimiter_are_found_out(tmp_path: Path) -> None:
         inferred(tmp_path, b"a\n\xff\xff\xff\n")
 
 
+def test_a_long_file_in_another_encoding_is_recognised_too(tmp_path: Path) -> None:
+    """Wherever the part that is looked at ends, in the middle of a letter as well."""
+    for padding in range(4):
+        text = "a" * padding + ";b\n" + "한글;가\n" * 150_000
+        found = inferred(tmp_path, text.encode("cp949"), most_rows=10)
+        assert (found.csv.encoding, found.csv.delimiter) == ("cp949", ";")
+
+
 def test_only_so_many_rows_are_looked_at(tmp_path: Path) -> None:
     """What is told is told of those; ragged rows are counted among them."""
     found = inferred(tmp_path, "a,b\n1,2\n1\n3,4\nx,y\n", most_rows=3)

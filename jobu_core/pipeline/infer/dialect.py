@@ -38,7 +38,8 @@ def sniff_dialect(
 
 def _encoding(path: Path, name: str) -> str:
     with InputBytes(path, name=name, encoding="latin-1") as source:
-        start = source.read(_LOOKED_AT_BYTES).decode()[:_LOOKED_AT_BYTES].encode("latin-1")
+        # As latin-1 every byte is a character; the last one of a portion may be cut.
+        start = source.read(_LOOKED_AT_BYTES).decode("utf-8", "ignore").encode("latin-1")
     if start.startswith(_UTF16):
         return "utf-16"
     for encoding in _ENCODINGS:
