@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from jobu_core.config.sources import suggest
@@ -146,19 +147,17 @@ class CsvReader:
 
     def _numbered(self, batch: pa.RecordBatch) -> CsvBatch:
         """Give the rows the numbers that the ragged ones leave free."""
-        numbers: list[int] = []
+        first, last = self._last_row + 1, self._last_row + batch.num_rows
         passed: list[RaggedRow] = []
-        while len(numbers) < batch.num_rows:
-            following = self._last_row + 1
-            until = following + batch.num_rows - len(numbers)
-            if self._ragged:
-                until = min(until, self._ragged[0].number)
-            numbers.extend(range(following, until))
-            self._last_row = until - 1
-            if len(numbers) < batch.num_rows:
-                passed.append(self._ragged.popleft())
-                self._last_row += 1
-        columns: list[pa.Array[Any]] = [pa.array(numbers, pa.int64()), *batch.columns]
+        while self._ragged and self._ragged[0].number <= last:
+            passed.append(self._ragged.popleft())
+            last += 1
+        numbers: Any = pa.arange(first, last + 1)  # type: ignore[attr-defined] # newer than the stubs
+        if passed:
+            taken = pa.array([row.number for row in passed], pa.int64())
+            numbers = numbers.filter(pc.invert(pc.is_in(numbers, value_set=taken)))
+        self._last_row = last
+        columns: list[pa.Array[Any]] = [numbers, *batch.columns]
         return CsvBatch(pa.RecordBatch.from_arrays(columns, schema=self.schema), tuple(passed))
 
     def _trailing(self) -> CsvBatch:

@@ -106,6 +106,8 @@ class InputBytes(io.RawIOBase):
 
     def _decode(self, chunk: bytes) -> bytes:
         pending = len(self._decoder.getstate()[0])
+        if not pending and self._encoding == "utf-8" and chunk.isascii():
+            return chunk
         try:
             return self._decoder.decode(chunk, final=not chunk).encode()
         except UnicodeDecodeError as error:

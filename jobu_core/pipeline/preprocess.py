@@ -192,7 +192,9 @@ def _process(batch: CsvBatch, plan: _Plan, output: ParquetOutput, rejects: Rejec
         readable = pa.array([index not in unreadable for index in range(typed.num_rows)])
         keep = pc.and_(keep, readable)
     names = [ROW_COLUMN, *(column.name for column in plan.columns)]
-    kept = typed.select(names).filter(keep)
+    kept = typed.select(names)
+    if pc.all(keep, skip_nulls=False).as_py() is not True:  # without filters all rows stay
+        kept = kept.filter(keep)
     output.write(pa.RecordBatch.from_arrays(kept.columns, schema=arrow_schema(plan.columns)))
 
 
