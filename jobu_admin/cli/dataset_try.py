@@ -20,7 +20,6 @@ from jobu_core.pipeline.infer.draft import dataset_entry
 from jobu_core.pipeline.infer.inference import infer
 from jobu_core.pipeline.infer.names import dataset_name, model_name
 from jobu_core.pipeline.load.identifiers import STORE_DATABASE, parse_table
-from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.paths import Paths
 from jobu_core.services.ensure import ensure_postgres
 from jobu_core.services.runtime import database_urls
@@ -79,17 +78,8 @@ def run_trial(
 
 def print_trial(dataset: Dataset, trial: Trial, *, as_json: bool) -> None:
     """Print everything as JSON, or what a person needs."""
-    fields = _fields(dataset, trial)
     if as_json:
-        print_json(
-            {
-                "dataset": dataset.name,
-                "target": str(dataset.target),
-                "model": dataset.settings.model,
-            }
-            | asdict(trial)
-            | {"plan": {"whole": trial.plan.whole}, "fields": fields}
-        )
+        print_json(_as_json(dataset, trial))
         return
     typer.echo(
         f"{trial.source} as dataset {dataset.name}: {trial.rows} rows, {trial.wanted} to validate, "
@@ -103,8 +93,27 @@ def print_trial(dataset: Dataset, trial: Trial, *, as_json: bool) -> None:
     typer.echo("\nfields")
     if trial.plan.whole is not None:
         typer.echo(f"every row goes to pydantic as a whole: {trial.plan.whole}")
-    print_rows(fields, _FIELDS, as_json=False)
+    print_rows(_fields(trial), _FIELDS, as_json=False)
     typer.echo("\n" + _verdict(dataset, trial))
+
+
+def _as_json(dataset: Dataset, trial: Trial) -> dict[str, Any]:
+    return {
+        "dataset": dataset.name,
+        "target": str(dataset.target),
+        "model": dataset.settings.model,
+        "source": trial.source,
+        "rows": trial.rows,
+        "wanted": trial.wanted,
+        "valid": trial.valid,
+        "rejected": trial.rejected,
+        "counts": trial.counts,
+        "rejects": trial.rejects,
+        "whole": trial.plan.whole,
+        "fields": _fields(trial),
+        "load": None if trial.load is None else asdict(trial.load),
+        "problems": trial.problems,
+    }
 
 
 def _verdict(dataset: Dataset, trial: Trial) -> str:
@@ -114,12 +123,12 @@ def _verdict(dataset: Dataset, trial: Trial) -> str:
     return f"a run would load {trial.valid} rows into {dataset.target} ({how})"
 
 
-def _fields(dataset: Dataset, trial: Trial) -> list[dict[str, Any]]:
+def _fields(trial: Trial) -> list[dict[str, Any]]:
     """Return each field's way: cells → model → Arrow → wire → column."""
     plans = {each.name: each for each in trial.plan.fields}
     there = {} if trial.load is None else {each.name: each for each in trial.load.columns}
     rows = []
-    for column in columns_of_model(dataset.model):
+    for column in trial.columns:
         plan, target = plans.get(column.name), there.get(column.name)
         rows.append(
             {

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobu_core.config.sources import suggest
-from jobu_core.errors import InvalidParams
+from jobu_core.errors import InvalidParams, SchemaMismatch
+from jobu_core.handlers.params import LoadParams
+from jobu_core.pipeline.load.decimals import read_decimals
 from jobu_core.pipeline.load.identifiers import is_allowed, parse_table, reserved
 from jobu_core.pipeline.load.request import Mode
+from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.rejects import Limits
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.handlers.params import (
         DataParams,
-        LoadParams,
         PreprocessParams,
         RejectParams,
         ValidateParams,
@@ -83,6 +85,31 @@ def target_of(params: LoadParams, declared: Declarations) -> TableName:
 def is_dataset_target(target: TableName, declared: Declarations) -> bool:
     """Whether a dataset of datasets.yaml lands in ``target``."""
     return any(dataset.target == target for dataset in declared.datasets.values())
+
+
+def decimals_of(
+    context: HandlerContext, params: ValidateParams, model: type[BaseModel]
+) -> Mapping[str, tuple[int, int]]:
+    """Return the digits of the target's columns if the model leaves any to them.
+
+    The target is asked for such a model only. Raises TargetUnavailable when it cannot be.
+    """
+    try:
+        columns_of_model(model)
+    except SchemaMismatch:
+        target = _known_target(params, context.declarations)
+        url = None if target is None else context.databases.get(target.database)
+        if target is not None and url is not None:
+            return read_decimals(url, target)
+    return {}
+
+
+def _known_target(params: ValidateParams, declared: Declarations) -> TableName | None:
+    """Return the table that the rows go to, as far as the params say."""
+    if isinstance(params, LoadParams):
+        return target_of(params, declared)
+    dataset = dataset_of(params, declared.datasets)
+    return None if dataset is None else dataset.target
 
 
 def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:

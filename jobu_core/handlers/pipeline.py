@@ -18,6 +18,7 @@ from jobu_core.errors import FileError, NotAvailableYet
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
     dataset_of,
+    decimals_of,
     input_of,
     model_of,
     rejects_path_of,
@@ -139,7 +140,9 @@ def _validate(
         )
         return as_json(context, report)
 
-    schema = model_of(params, context.declarations).__pydantic_core_schema__
+    model = model_of(params, context.declarations)
+    digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
+    schema = {"core": model.__pydantic_core_schema__, "decimals": digits}
     step = _Step("validate", source, params.valid_path, schema)
     path, told = _kept_or_shelved(context, params, step, write)
     emit_valid(context, params, told)

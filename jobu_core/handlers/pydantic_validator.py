@@ -10,6 +10,7 @@ from jobu_core.handlers.base import BaseHandler, CheckResult, handler, model
 from jobu_core.handlers.dataset_values import (
     csv_of,
     dataset_of,
+    decimals_of,
     limits_of,
     model_of,
     needed,
@@ -143,11 +144,13 @@ def _validate_data(
 
 
 def validation_options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
-    """Return how rows are held against the model."""
+    """Return how rows are held against the model; may ask the target for digits."""
     dataset = dataset_of(params, context.datasets)
+    model = model_of(params, context.declarations)
     return ValidationOptions(
         coercion=params.coercion,
         null_means=params.null_means,
+        decimals=decimals_of(context, params, model),
         show_values=show_values_of(params, dataset),
         limits=limits_of(params, dataset),
     )

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.datasets import Dataset
     from jobu_core.pipeline.load.previewed import LoadPreview
     from jobu_core.pipeline.paths import Paths
+    from jobu_core.pipeline.types import Column
     from jobu_core.pipeline.validate.plan import ModelPlan
+    from jobu_core.pipeline.validate.report import ValidationOptions
 
 _NEVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """No load is older; a preview does not ask."""
@@ -62,6 +64,8 @@ class Trial:
     """Field → rule → how often."""
     rejects: tuple[Mapping[str, Any], ...]
     """The first of them, in file order."""
+    columns: tuple[Column, ...]
+    """What the model's fields are stored as."""
     plan: ModelPlan
     load: LoadPreview | None
     problems: tuple[str, ...]
@@ -94,7 +98,9 @@ def try_dataset(
     done = _run_stages(context, params)
     rejects, _ = first_rejects(done.rejects, most_rejects)
     model = model_of(params, context.declarations)
-    load, problems = _preview(context, params, done, model)
+    options = validation_options(context, params)
+    columns = columns_of_model(model, options.decimals)
+    load, problems = _preview(context, params, done, columns)
     return Trial(
         source=input_path,
         rows=done.rows,
@@ -103,7 +109,8 @@ def try_dataset(
         rejected=done.rejected,
         counts=done.counts,
         rejects=tuple(rejects),
-        plan=_plan(context, params, done, model),
+        columns=columns,
+        plan=_plan(done, model, options),
         load=load,
         problems=(*([done.refused] if done.refused else []), *problems),
     )
@@ -161,11 +168,8 @@ def _rejects_of(output: Path) -> Path:
     return output.with_suffix(".rejects.parquet")
 
 
-def _plan(
-    context: HandlerContext, params: PipelineParams, done: _Done, model: type[BaseModel]
-) -> ModelPlan:
+def _plan(done: _Done, model: type[BaseModel], options: ValidationOptions) -> ModelPlan:
     """Return the plan for the rows as preprocess wrote them."""
-    options = validation_options(context, params)
     if done.parquet is None:
         return explain_text(model, options)
     with open_rows(done.parquet, name=done.parquet.name, csv=CsvOptions(), rename={}) as rows:
@@ -173,13 +177,13 @@ def _plan(
 
 
 def _preview(
-    context: HandlerContext, params: PipelineParams, done: _Done, model: type[BaseModel]
+    context: HandlerContext, params: PipelineParams, done: _Done, columns: tuple[Column, ...]
 ) -> tuple[LoadPreview | None, tuple[str, ...]]:
     """Ask the target; without valid rows about their columns alone."""
     path = done.valid_parquet
     if path is None:
         path = context.work_dir / "no_rows.parquet"
-        with write_parquet(path, arrow_schema(columns_of_model(model))):
+        with write_parquet(path, arrow_schema(columns)):
             pass
     request = load_request(context, params, path, shown=path.name)
     if done.valid_parquet is None:

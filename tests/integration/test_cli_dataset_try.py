@@ -180,6 +180,24 @@ def test_differences_from_the_table_are_told_as_the_run_would(
         assert problem in str(refused.value)
 
 
+def test_a_decimal_without_digits_takes_those_of_the_table(root: Path, database_url: str) -> None:
+    """Excess digits are rejects in trial and run, never rounded; a missing table has none."""
+    model = (
+        (root / "tried_models.py").read_text().replace("float, Field(ge=0)] = 0.0", "Decimal, ()]")
+    )
+    (root / "tried_models.py").write_text(f"from decimal import Decimal\n{model}")
+    path = write(root, "Id,name,amount\n1,a,1.005\n2,b,1.05\n")
+    refused = run(path)
+    assert isinstance(refused.exception, SchemaMismatch)
+    assert "needs both max_digits and decimal_places" in str(refused.exception)
+    bench = Bench(database_url, root)
+    bench.run("CREATE TABLE orders (id bigint, name text, amount numeric(10, 2))")
+    trial = told(path)
+    assert (trial["valid"], trial["fields"][2]["type"]) == (1, "decimal(10,2)")
+    assert pipeline(root, database_url, path)["rows"] == 1
+    assert bench.rows("SELECT id, amount::text FROM orders") == [(2, "1.05")]
+
+
 def test_a_database_that_is_away_does_not_hide_the_rest(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

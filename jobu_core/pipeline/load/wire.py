@@ -99,14 +99,14 @@ def _widened(to: pa.DataType) -> Callable[[pa.DataType, TargetType], Encode]:
 
 
 def _integer_as_numeric(_source: pa.DataType, target: TargetType) -> Encode | None:
-    _, scale = _precision_and_scale(target)
+    _, scale = precision_and_scale(target)
     return _plain if scale is None or scale >= 0 else None
 
 
 def _decimal(source: pa.DataType, target: TargetType) -> Encode | None:
     """Let the server check the digits before the point; it would round those after."""
     assert isinstance(source, (pa.Decimal128Type, pa.Decimal256Type))  # noqa: S101 - narrows a type
-    _, scale = _precision_and_scale(target)
+    _, scale = precision_and_scale(target)
     if scale is None or source.scale <= scale:
         return _plain
     if source.precision <= _MAX_DECIMAL128:
@@ -114,7 +114,8 @@ def _decimal(source: pa.DataType, target: TargetType) -> Encode | None:
     return _cast(pa.decimal256(_MAX_DECIMAL256, scale))
 
 
-def _precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
+def precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
+    """Return the digits of a numeric column, in all and after the point; None: unbounded."""
     if target.modifier == _NO_LIMIT:
         return None, None
     packed = target.modifier - _VARLENA_HEADER
