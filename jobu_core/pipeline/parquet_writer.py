@@ -166,7 +166,8 @@ def write_parquet(
 def open_parquet(path: Path, name: str) -> pq.ParquetFile:
     """Open a Parquet file to read; raises FileError that calls it ``name``."""
     try:
-        return pq.ParquetFile(path, memory_map=False)
+        # Buffered ahead, every row group that was read would stay until the file is closed.
+        return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
     except FileNotFoundError:
         raise FileError(f"{name}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -46,7 +46,7 @@ def open_source(path: Path, hidden: tuple[str, ...] = ()) -> Iterator[Source]:
     """
     before = _identity(path)
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # it would keep every row group read so far
     except (pa.ArrowException, OSError) as error:
         raise FileError(f"{path.name}: is not a Parquet file: {error}") from error
     with file:
