@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from jobu_core.execution.rejected import rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
@@ -61,7 +62,7 @@ class Reloading:
 
     def reload(self, execution: Execution, text: str, *, encoding: str = "utf-8") -> Reload:
         """Reload a corrected file; what it makes is pending."""
-        corrected = self.folder / "corrected.csv"
+        corrected = self.folder / f"corrected-{uuid4().hex}.csv"
         corrected.write_text(text, encoding=encoding)
         return reload_rejected(
             self.system.runtime, execution.id, corrected, name=corrected.name, who="anna"

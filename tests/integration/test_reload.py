@@ -165,13 +165,11 @@ def test_rows_left_behind_by_a_spent_chain_begin_a_new_one(loading: Reloading) -
 def test_of_two_reloads_at_once_one_gets_the_rows(loading: Reloading) -> None:
     """The second waits for the first and finds them taken."""
     first = loading.load(FILE)
-    good = loading.export(first).replace('"x"', '"2"').replace('"-4"', '"4"')
+    text = loading.export(first)
+    good = text.replace('"x"', '"2"').replace('"-4"', '"4"').replace('"3",,', '"3","c",')
     done: list[Reload] = []
-    path = loading.folder / "corrected.csv"
-    path.write_text(good.replace('"3",,', '"3","c",'))
     threads = [
-        threading.Thread(target=lambda: done.append(loading.reload(first, path.read_text())))
-        for _ in range(4)
+        threading.Thread(target=lambda: done.append(loading.reload(first, good))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
