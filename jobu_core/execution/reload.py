@@ -185,7 +185,7 @@ class _Fates:
         chain = self._chain(newest)
         if chain is None:
             return newest, None
-        holding = [each for each in chain if number in self._rows_of(each, chain)]
+        holding = [each for each in chain if self._may_hold(each, number, chain)]
         for each in holding:
             if each.status is Status.SUCCESS or each.status not in TERMINAL:
                 return each.id, None
@@ -205,11 +205,19 @@ class _Fates:
             self._chains[execution_id] = chain_of(self._connection, claimant.root_id)
         return self._chains[execution_id]
 
-    def _rows_of(self, execution: Execution, chain: list[Execution]) -> frozenset[int]:
-        """Return the rows of the file that an execution reads; a retry reads another's."""
+    def _may_hold(self, execution: Execution, number: int, chain: list[Execution]) -> bool:
+        """Whether the row is in the file that an execution reads.
+
+        A retry reads the file of an execution that was made for it. When that one was
+        pruned, nobody knows its rows, and the row counts as one of them.
+        """
         path = execution.params.get("input_path")
-        same = [each.id for each in chain if each.params.get("input_path") == path]
-        return frozenset().union(*(self._claims.get(each, frozenset()) for each in same))
+        made_for = [
+            self._claims[each.id]
+            for each in chain
+            if each.id in self._claims and each.params.get("input_path") == path
+        ]
+        return not made_for or any(number in rows for rows in made_for)
 
 
 def params_of(runtime: ExecutionRuntime, execution: Execution) -> tuple[PipelineParams, CsvOptions]:

@@ -142,6 +142,23 @@ def test_an_operators_retry_of_a_failed_reload_holds_its_rows(loading: Reloading
     assert [row[0] for row in loading.table] == [1, 2, 3, 4, 5]
 
 
+def test_a_retry_whose_first_execution_was_pruned_holds_the_rows(loading: Reloading) -> None:
+    """Nobody knows any more which rows it loaded: none of them is loaded again."""
+    first = loading.load(FILE)
+    text = loading.export(first)
+    good = text.replace('"x"', '"2"').replace('"-4"', '"4"').replace('"3",,', '"3","c",')
+    (failed_id,) = loading.reload(first, good).executions
+    loading.system.jobs.change(failed_id, status="FAILED")
+    two = "\n".join(line for line in good.splitlines() if '"3@' not in line)
+    (second_id,) = loading.reload(first, two).executions
+    loading.system.jobs.change(second_id, status="FAILED")
+    retried = retry_execution(loading.system.runtime.engine, failed_id, who="anna")
+    loading.settled(retried)
+    loading.system.target.run("DELETE FROM job_executions WHERE trigger = 'manual'")
+    assert loading.reload(first, good).already == {failed_id: 1, retried: 2}
+    assert [row[0] for row in loading.table] == [1, 2, 3, 4, 5]
+
+
 def test_rows_left_behind_by_a_spent_chain_begin_a_new_one(loading: Reloading) -> None:
     """A failed reload of three, two of them loaded by the next: the third is not lost."""
     first = loading.load(FILE)
