@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from jobu_core.config.datasets import CsvOptions
 
-BLOCK_BYTES: Final = 4 << 20
-"""Bytes parsed at a time; the longest possible row."""
+BLOCK_BYTES: Final = 2 << 20
+"""Bytes parsed at a time; the longest possible row. Arrow reads 32 blocks ahead, which
+a worker pays for in memory."""
 
 PANDAS_NULLS: Final = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),

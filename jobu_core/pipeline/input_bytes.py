@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK_BYTES: Final = 1 << 20
+_TAIL_BYTES: Final = 64
 _COMPRESSED: Final = frozenset({".gz", ".zst", ".bz2", ".xz", ".zip"})
 
 
@@ -38,7 +39,7 @@ class InputBytes(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._fed = 0
         self._ended = False
-        self._ready = bytearray()
+        self._ready = b""
         self._last = b"\n"
         self._last_of_text = b""
         self._file = _open_regular(path, name)
@@ -63,12 +64,15 @@ class InputBytes(io.RawIOBase):
 
         The parser takes what one call gives for one block.
         """
-        while not self._ended and (size < 0 or len(self._ready) < size):
-            self._ready += self._next_chunk()
-        end = len(self._ready) if size < 0 else size
-        taken = bytes(self._ready[:end])
-        del self._ready[:end]
-        return taken
+        parts, have = [self._ready], len(self._ready)
+        while not self._ended and (size < 0 or have < size):
+            part = self._next_chunk(_CHUNK_BYTES if size < 0 else size - have)
+            parts.append(part)
+            have += len(part)
+        # Mostly one part, given on as it is: each copy would stay in the reading thread's heap.
+        taken = b"".join([part for part in parts if part])
+        self._ready = b"" if size < 0 else taken[size:]
+        return taken[:size] if self._ready else taken
 
     def finish(self) -> None:
         """Read what is left and insist that the file is the one that was opened."""
@@ -88,16 +92,16 @@ class InputBytes(io.RawIOBase):
             self._file.close()
         super().close()
 
-    def _next_chunk(self) -> bytes:
+    def _next_chunk(self, size: int) -> bytes:
         try:
-            chunk = self._file.read(_CHUNK_BYTES)
+            chunk = self._file.read(size)
         except OSError as error:
             raise FileError(f"{self._name}: cannot be read: {error.strerror}") from error
         self._digest.update(chunk)
         decoded = self._decode(chunk)
         self._fed += len(chunk)
         self._last = decoded[-1:] or self._last
-        self._last_of_text = decoded.rstrip(b"\r\n")[-1:] or self._last_of_text
+        self._last_of_text = _before_newlines(decoded) or self._last_of_text
         if chunk:
             return decoded
         self._ended = True
@@ -117,6 +121,12 @@ class InputBytes(io.RawIOBase):
             ) from None
         except UnicodeError as error:  # utf-16 without a byte order mark
             raise FileError(f"{self._name}: is not valid {self._encoding}: {error}") from None
+
+
+def _before_newlines(text: bytes) -> bytes:
+    """Return the last byte that is no newline; few texts end in many."""
+    end = text[-_TAIL_BYTES:].rstrip(b"\r\n") or text.rstrip(b"\r\n")
+    return end[-1:]
 
 
 def _text_encoding(encoding: str) -> str:
