@@ -13,9 +13,10 @@ from jobu_core.errors import LoadRefused
 from jobu_core.pipeline.load.columns import encode_batch
 from jobu_core.pipeline.load.session import one
 from jobu_core.pipeline.load.wire import to_csv
+from jobu_core.pipeline.overlap import ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from jobu_core.pipeline.load.columns import ColumnPlan
     from jobu_core.pipeline.load.identifiers import TableName
@@ -45,18 +46,23 @@ def copy_rows(
     )
     sent = 0
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            for batch in source.batches():
-                encoded = to_csv(encode_batch(batch, plans))
+        with cursor.copy(statement) as copy, ahead(_encoded(source, plans)) as portions:
+            for encoded, rows in portions:
                 for start in range(0, len(encoded), _SLICE_BYTES):
                     copy.write(encoded[start : start + _SLICE_BYTES])
                     reach("copy.slice_sent")
-                sent += batch.num_rows
+                sent += rows
         landed = cursor.rowcount
         reach("copy.ended")
     if sent != source.rows:
         raise LoadRefused(f"{source.path.name}: footer says {source.rows} rows, {sent} were read")
     return landed
+
+
+def _encoded(source: Source, plans: Sequence[ColumnPlan]) -> Generator[tuple[memoryview, int]]:
+    """Yield the rows as CSV, a portion at a time, with how many they are."""
+    for batch in source.batches():
+        yield to_csv(encode_batch(batch, plans)), batch.num_rows
 
 
 def count_rows(connection: psycopg.Connection, target: TableName, table: Table) -> int:
