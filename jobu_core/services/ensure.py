@@ -109,7 +109,7 @@ def start_program(settings: Settings, layout: Layout, name: str) -> bool:
     supervisord = running_supervisord(settings, layout)
     info = supervisord.info(name)
     if info is None:
-        supervisord.apply(render(layout, programs.programs(settings, layout)))
+        supervisord.apply(configuration(settings, layout))
     elif info.state in ALIVE:
         return False
     end_orphans(layout, name)
@@ -128,8 +128,15 @@ def running_supervisord(settings: Settings, layout: Layout) -> Supervisord:
     if os.environ.get("SUPERVISOR_SERVER_URL") == layout.supervisor_url:
         raise ServiceError("the stack that this process belongs to is being stopped")
     layout.prepare()
-    supervisord.start(render(layout, programs.programs(settings, layout)))
+    supervisord.start(configuration(settings, layout))
     return supervisord
+
+
+def configuration(settings: Settings, layout: Layout) -> str:
+    """Return supervisord's configuration, once every user that it names exists."""
+    if uses_embedded_postgres(settings):
+        postgres.ensure_system_user()
+    return render(layout, programs.programs(settings, layout))
 
 
 def announce(layout: Layout, title: str, name: str) -> None:

