@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from jobu_core.errors import FileError
 from jobu_core.pipeline.csv_reader import BLOCK_BYTES, CsvBatch, open_csv
-from jobu_core.pipeline.validate.kernels import pc
 from jobu_core.pipeline.sources import RowPlaces, SourceFile, sha256_of_files
 from jobu_core.pipeline.types import ROW_COLUMN
+from jobu_core.pipeline.validate.kernels import pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -36,6 +36,20 @@ class SourceFile:
     """Data rows, rejected ones included."""
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a run reads: a file, or several one after another."""
+
+    name: str
+    """The file's logical path, or the pattern that several have."""
+    files: tuple[InputFile, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where they lie."""
+        return tuple(each.path for each in self.files)
+
+
 class RowPlaces:
     """Number of a row in the whole input → file, and number in that file."""
 
