@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict, FileError, InvalidParams, NotFound
-from jobu_core.execution.rejected import rejected_of
+from jobu_core.execution.rejected import inputs_of, rejected_of
 from jobu_core.handlers.base import Declarations
 from jobu_core.handlers.dataset_values import csv_of, dataset_of, mode_of, target_of
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
@@ -81,7 +81,7 @@ def reload_rejected(
     corrections = read_corrections(corrected, rejected, name=name, csv=csv)
     if not corrections.rows:
         raise FileError(f"{name}: has no rows")
-    source = runtime.paths.resolve(rejected.source_name)
+    source = inputs_of(runtime, rejected)[0].path
     if source.is_file():  # else the run itself will tell of missing columns
         refuse_other_columns(corrections, source, name=name, csv=csv)
     _refuse_replaced(runtime, execution, params)

@@ -60,6 +60,8 @@ class CsvBatch:
 
     rows: pa.RecordBatch
     ragged: tuple[RaggedRow, ...]
+    file: int = 0
+    """Which of several files they are from; 0 is the first."""
 
 
 class CsvReader:
