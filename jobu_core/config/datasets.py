@@ -8,6 +8,8 @@ from pydantic import Field
 
 from jobu_core.config.sections import Section
 
+Compression = Literal["auto", "none", "gzip", "zstd", "bz2"]
+
 
 class CsvOptions(Section):
     """How a CSV file is written down."""
@@ -18,6 +20,8 @@ class CsvOptions(Section):
     null_values: tuple[str, ...] | Literal["pandas"] = ()
     """Further spellings of null; an unquoted empty cell always is one."""
     newlines_in_values: bool = True
+    compression: Compression = "auto"
+    """``auto``: by the file's first bytes, whatever its name."""
 
 
 class DatasetSettings(Section):

@@ -216,7 +216,9 @@ def open_csv(
     Raises FileError for a file that cannot be read as declared, InvalidParams for
     options that no file could satisfy.
     """
-    with InputBytes(path, name=name, encoding=options.encoding) as source:
+    with InputBytes(
+        path, name=name, encoding=options.encoding, compression=options.compression
+    ) as source:
         yield CsvReader(source, name=name, options=options, rename=rename, block_bytes=block_bytes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,3 +95,15 @@ def test_a_stage_of_several_files_is_reused_while_none_of_them_changes(
     data_project.write("raw/day_2.csv", "id,name,value\n3,a,1\n")
     changed = data_project.stage("preprocess", params, {}, attempt=3)["preprocess"]
     assert "reused" not in changed
+
+
+def test_rows_of_a_packed_file_are_corrected_as_plain_text(loading: Reloading) -> None:
+    """Also when the format is declared: the corrected rows are not packed."""
+    path = loading.write("in.csv", "")
+    path.write_bytes(gzip.compress(b"id,name,value\n1,a,1\nx,b,2\n"))
+    params = {"dataset": "sample", "input_path": "/data/raw/in.csv", "csv": {"compression": "gzip"}}
+    first = loading.run(handler_name="pipeline", params=params)
+    assert loading.table == [(1, "a", 1)]
+    (made,) = loading.reload(first, loading.export(first).replace('"x"', '"2"')).executions
+    assert loading.settled(made).status is Status.SUCCESS
+    assert loading.table == [(1, "a", 1), (2, "b", 2)]
