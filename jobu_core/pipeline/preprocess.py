@@ -147,4 +147,5 @@ def _provenance(source_name: str, rows: Processing, rejects: RejectLog) -> Prove
         values=rows.values,
         rejected=rejects.rejected,
         files=files if len(files) > 1 else (),
+        spelling=rows.spelling,
     )

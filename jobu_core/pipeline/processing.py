@@ -25,6 +25,7 @@ from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.declared_types import DeclaredTypes
 from jobu_core.pipeline.filters import NOT_COMPARABLE, Filters
 from jobu_core.pipeline.rejects import Problem
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN, arrow_schema
 from jobu_core.pipeline.validate.kernels import pc
 
@@ -80,7 +81,11 @@ class Processing:
         """Hold the wishes against the header; raises one FileError with everything."""
         self.source = source
         """Rows read, files and hash, once the batches are exhausted."""
-        self._types = DeclaredTypes(wishes.types, show_values=wishes.show_values)
+        self.spelling = Spelling.of(wishes.csv)
+        """How columns that stay text write numbers and moments down."""
+        self._types = DeclaredTypes(
+            wishes.types, show_values=wishes.show_values, spelling=self.spelling
+        )
         conditions = Filters(wishes.filters)
         projected = _projected(source.columns, wishes.columns)
         problems = [
@@ -94,7 +99,8 @@ class Processing:
         ]
         if problems:
             raise FileError(f"{name}: " + "; ".join(problems))
-        self._filters = conditions.bind(arrow_schema(self._types.columns(source.columns)))
+        typed = arrow_schema(self._types.columns(source.columns))
+        self._filters = conditions.bind(typed, self.spelling)
         self.columns: tuple[Column, ...] = self._types.columns(projected)
         """Of the wanted rows."""
         self._schema = arrow_schema(self.columns)
@@ -155,6 +161,7 @@ def open_processing(
     """
     Filters(wishes.filters)  # before any file is opened
     DeclaredTypes(wishes.types, show_values=wishes.show_values)
+    Spelling.of(wishes.csv)
     with open_csv_files(files, options=wishes.csv, rename=wishes.rename) as source:
         yield Processing(source, wishes, name=name)
 

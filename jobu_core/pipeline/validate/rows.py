@@ -110,7 +110,12 @@ def _validate(
     read_by: Reader = "anyone",
 ) -> ValidationReport:
     check = batch_check(
-        model, options, strings=source.strings, types=source.types, source_name=source.name
+        model,
+        options,
+        strings=source.strings,
+        types=source.types,
+        source_name=source.name,
+        spelling=source.spelling,
     )
     rejects_at = rejects_path or rejects_beside(output_path)
     with (
