@@ -133,7 +133,18 @@ class FusedInput:
                 source_name=plan.source.name,
             )
             with ExitStack() as outputs:
-                yield FusedRows(self, rows, check, outputs)
+                stream = FusedRows(self, rows, check, outputs)
+                yield stream
+                stream.insist_on_seal()
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """The open outputs of one pass."""
+
+    valid: ParquetOutput
+    invalid: RejectLog
+    unprocessed: RejectLog
 
 
 class FusedRows(Source):
@@ -142,11 +153,10 @@ class FusedRows(Source):
     def __init__(
         self, asked: FusedInput, rows: Processing, check: BatchCheck, outputs: ExitStack
     ) -> None:
-        """Open the outputs; what ``outputs`` closes first is published first."""
-        plan = asked.plan
-        whole = arrow_schema(check.columns)
-        self.name = plan.source.name
-        self.schema = pa.schema([field for field in whole if field.name != ROW_COLUMN])
+        """Write nothing yet; what is written will end with ``outputs``."""
+        self.name = asked.plan.source.name
+        self._whole = arrow_schema(check.columns)
+        self.schema = pa.schema([field for field in self._whole if field.name != ROW_COLUMN])
         self.nulls = {}
         self._asked = asked
         self._rows = rows
@@ -154,12 +164,7 @@ class FusedRows(Source):
         self._outputs = outputs
         self._facts: Facts | None = None
         self._reports: FusedReports | None = None
-        self._begun = False
-        self._valid: ParquetOutput = outputs.enter_context(
-            write_parquet(plan.draft.valid, whole, plan.read_by)
-        )
-        self._invalid = self._log(plan.draft.invalid)
-        self._unprocessed = self._log(plan.draft.unprocessed)
+        self._writing: _Writing | None = None
 
     @property
     def facts(self) -> Facts | None:
@@ -174,17 +179,17 @@ class FusedRows(Source):
         if self._facts is not None:
             yield from self._again()
             return
-        if self._begun:
+        if self._writing is not None:
             msg = f"{self.name}: an unfinished pass cannot be repeated"
             raise RuntimeError(msg)
-        self._begun = True
+        self._writing = writing = self._begin()
         # Closed with the outputs at the latest: it reads ahead in a thread.
         batches = self._outputs.enter_context(closing(self._rows.batches()))
         for batch in batches:
-            valid = self._held(batch)
-            self._valid.write(valid)
+            valid = self._held(batch, writing)
+            writing.valid.write(valid)
             yield valid.select(self.schema.names)
-        self._end()
+        self._end(writing)
 
     def input_sha256(self) -> str:
         """Return the hash of the user's bytes; reads them if no pass did yet."""
@@ -206,6 +211,21 @@ class FusedRows(Source):
             reach("fused.output_moved")
         self._asked.settle(_placed(self._reports, kept))
 
+    def insist_on_seal(self) -> None:
+        """Raise when rows were read and the load is over without ``seal``: nothing is published."""
+        if self._writing is not None and self._asked.reports is None:
+            msg = f"{self.name}: rows were loaded and not sealed"
+            raise RuntimeError(msg)
+
+    def _begin(self) -> _Writing:
+        """Open the outputs; the last to be opened is published first."""
+        plan = self._asked.plan
+        valid = self._outputs.enter_context(
+            write_parquet(plan.draft.valid, self._whole, plan.read_by)
+        )
+        invalid = self._log(plan.draft.invalid)
+        return _Writing(valid, invalid, unprocessed=self._log(plan.draft.unprocessed))
+
     def _log(self, path: Path) -> RejectLog:
         plan = self._asked.plan
         log = self._outputs.enter_context(
@@ -214,23 +234,23 @@ class FusedRows(Source):
         log.places = self._rows.source.places
         return log
 
-    def _held(self, batch: Processed) -> pa.RecordBatch:
+    def _held(self, batch: Processed, writing: _Writing) -> pa.RecordBatch:
         """Return the valid rows of a batch, their numbers first; log the others."""
         for each in batch.turned_away:
-            self._unprocessed.add(each.number, each.problems, each.row)
+            writing.unprocessed.add(each.number, each.problems, each.row)
         numbers: Any = batch.rows.column(ROW_COLUMN)
         cells = batch.rows.drop_columns([ROW_COLUMN])
         if self._rows.values == "typed":
             cells = readable(cells, self.name, trusted=True)
-        return hold_batch(RowBatch(numbers, cells), self._check, self._invalid)
+        return hold_batch(RowBatch(numbers, cells), self._check, writing.invalid)
 
-    def _end(self) -> None:
+    def _end(self, writing: _Writing) -> None:
         """Count, and hold the rejects against the limits; raises RowsRejected."""
         plan, read = self._asked.plan, self._rows.source
-        early, late = self._unprocessed, self._invalid
+        valid, early, late = writing.valid, writing.unprocessed, writing.invalid
         preprocess = PreprocessReport(
             rows_in=read.rows_read,
-            rows_out=self._valid.rows + late.rejected,
+            rows_out=valid.rows + late.rejected,
             rejected=early.rejected,
             counts=early.counts,
             columns=_named(self._rows.columns),
@@ -241,7 +261,7 @@ class FusedRows(Source):
         )
         validate = ValidationReport(
             rows=preprocess.rows_out,
-            valid=self._valid.rows,
+            valid=valid.rows,
             rejected=late.rejected,
             rejected_before=early.rejected,
             counts=late.counts,
@@ -253,7 +273,7 @@ class FusedRows(Source):
         )
         rejected = early.rejected + late.rejected
         files = read.files if len(read.files) > 1 else ()
-        self._valid.describe(Provenance(self.name, read.sha256, "typed", rejected, files))
+        valid.describe(Provenance(self.name, read.sha256, "typed", rejected, files))
         early.enforce(plan.options.limits, preprocess.rows_in, preprocess)
         late.enforce(
             plan.options.limits,
@@ -262,7 +282,7 @@ class FusedRows(Source):
             before=early.rejected,
         )
         self._reports = FusedReports(preprocess, validate)
-        self._facts = Facts(self._valid.rows, rejected, read.sha256)
+        self._facts = Facts(valid.rows, rejected, read.sha256)
 
     def _again(self) -> Generator[pa.RecordBatch]:
         self.seal()
