@@ -24,13 +24,14 @@ from jobu_core.pipeline.csv_files import open_csv_files
 from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.declared_types import DeclaredTypes
 from jobu_core.pipeline.filters import NOT_COMPARABLE, Filters
+from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.rejects import Problem
 from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN, arrow_schema
 from jobu_core.pipeline.validate.kernels import pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from jobu_core.pipeline.csv_files import CsvFiles
     from jobu_core.pipeline.csv_reader import CsvBatch, RaggedRow
@@ -110,10 +111,11 @@ class Processing:
         """Whether the cells of the wanted rows are still text as the file has it."""
         return "typed" if self._types else "strings"
 
-    def batches(self) -> Iterator[Processed]:
-        """Yield what becomes of every row, in file order."""
-        for batch in self.source.batches():
-            yield self._processed(batch)
+    def batches(self) -> Generator[Processed]:
+        """Yield what becomes of every row, in file order; the next ones are read meanwhile."""
+        with ahead(self.source.batches()) as batches:
+            for batch in batches:
+                yield self._processed(batch)
 
     def _processed(self, batch: CsvBatch) -> Processed:
         typed, unreadable = self._types.convert(batch.rows)
