@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
-from jobu_core.pipeline.load.columns import compare_columns, encode_batch, read_columns
+from jobu_core.pipeline.load.columns import compare_columns, read_columns
+from jobu_core.pipeline.load.formats import BINARY, format_of
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
 from jobu_core.pipeline.load.request import Mode
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.table import Table
 
 _READ_ONLY: Final[LiteralString] = "SET default_transaction_read_only = on"
-_WIRE: Final = "COPY csv"
 
 
 def preview_load(request: LoadRequest) -> LoadPreview:
@@ -79,7 +79,8 @@ def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
         problems.append(str(error))
         return ()
     return tuple(
-        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, _WIRE) for each in found
+        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, BINARY.name)
+        for each in found
     )
 
 
@@ -90,10 +91,13 @@ def _matched(
     there = read_columns(connection, table.oid)
     plans, differences = compare_columns(source.schema, source.nulls, there)
     problems += differences
+    way = format_of(plans)
     if not differences:
+        before = 0
         try:
             for batch in source.batches():
-                encode_batch(batch, plans)
+                way.encode(batch, plans, before)
+                before += batch.num_rows
         except DataError as error:
             problems.append(str(error))
     types = {each.name: each.shown for each in there}
@@ -103,7 +107,7 @@ def _matched(
             field.name,
             str(field.type),
             types.get(field.name),
-            _WIRE if field.name in sent else None,
+            way.name if field.name in sent else None,
         )
         for field in source.schema
     )
