@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from jobu_core.config.datasets import CsvOptions
 from jobu_core.errors import FileError
 from jobu_core.handlers.base import BaseHandler, handler
 from jobu_core.handlers.dataset_values import (
@@ -21,6 +22,7 @@ from jobu_core.handlers.dataset_values import (
     rename_of,
     show_values_of,
     shown_path,
+    transform_of,
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import PreprocessParams
@@ -28,6 +30,7 @@ from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.sources import Input, InputFile
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
@@ -80,7 +83,10 @@ class PandasPreprocess(BaseHandler):
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
     """Raise InvalidParams for what no file could satisfy."""
-    Filters(filters_of(params, dataset_of(params, declared.datasets)))
+    dataset = dataset_of(params, declared.datasets)
+    Filters(filters_of(params, dataset))
+    Spelling.of(csv_of(params.csv, dataset) or CsvOptions())
+    transform_of(params, declared)
     for name in (params.types or {}).values():
         type_named(name)
 
@@ -121,6 +127,7 @@ def write_rows(
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
+    transform = transform_of(params, context.declarations)
     report = preprocess(
         source.files,
         output_path=output,
@@ -130,12 +137,13 @@ def write_rows(
         filters=filters_of(params, dataset),
         columns=params.columns,
         types=params.types,
+        transform=transform,
         limits=limits_of(params, dataset),
         show_values=show_values_of(params, dataset),
         rejects_path=rejects,
         read_by=read_by,
     )
-    return {
+    told: dict[str, Any] = {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
         "rejected": report.rejected,
@@ -145,8 +153,16 @@ def write_rows(
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
-        **({"files": [asdict(each) for each in report.files]} if len(report.files) > 1 else {}),
     }
+    if len(report.files) > 1:
+        told["files"] = [asdict(each) for each in report.files]
+    if transform is not None:
+        told["transform"] = {
+            "name": transform.name,
+            "scope": transform.scope,
+            "repeats": report.repeats,
+        }
+    return told
 
 
 def emit_parquet(
