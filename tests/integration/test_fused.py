@@ -75,6 +75,11 @@ SAME = (
     Sameness(
         "cp949", "id,name,value\n1,한글,1\n2,이름,2\n", {"csv": {"encoding": "cp949"}}, "cp949"
     ),
+    Sameness(
+        "numbers in German",
+        "id;name;value\n1.000;one;1.234,5\n2;two;x\n3;three;-0,25\n",
+        {"csv": {"delimiter": ";", "decimal": ",", "thousands": "."}},
+    ),
     Sameness("append", CLEAN, {"mode": "append"}),
     Sameness("replace in place", params={"replace_strategy": "delete"}),
     Sameness("header only", "id,name,value\n", {"allow_empty": True}),
