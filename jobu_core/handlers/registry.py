@@ -29,6 +29,7 @@ from jobu_core.handlers.base import (
     StagedHandler,
 )
 from jobu_core.handlers.functions import FunctionHandler
+from jobu_core.models import fused_job
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
 
@@ -72,6 +73,20 @@ class Registry:
         """The names of handlers whose stages are ops of their own."""
         staged = (one for one in self.handlers.values() if isinstance(one, StagedHandler))
         return frozenset(one.name for one in staged)
+
+    @property
+    def fusible(self) -> frozenset[str]:
+        """The names of handlers that have a second job, for ``fused: true``."""
+        return frozenset(
+            one.name
+            for one in self.handlers.values()
+            if isinstance(one, StagedHandler) and one.fusible
+        )
+
+    def handler_of_job(self, job: str) -> str:
+        """Return the name of the handler that a Dagster job runs."""
+        fused = {fused_job(name): name for name in self.fusible}
+        return fused.get(job, job)
 
     def get(self, name: str) -> BaseHandler:
         """Return the handler; raises UnknownHandler with the nearest name."""
@@ -120,13 +135,26 @@ def load_registry(
         name: _instantiate(name, target) for name, target in _marked(modules, HANDLER_MARK).items()
     }
     models = {name: _model(name, found) for name, found in _marked(modules, MODEL_MARK).items()}
-    return Registry(
+    registry = Registry(
         handlers=handlers,
         models=models,
         datasets=build_datasets(datasets, models),
         free_tables=settings.free_tables,
         code_version=_code_version(own, datasets),
     )
+    _refuse_taken_jobs(registry)
+    return registry
+
+
+def _refuse_taken_jobs(registry: Registry) -> None:
+    """Raise ConfigError for a handler that has the name of another one's second job."""
+    for name in registry.fusible:
+        taken = registry.handlers.get(fused_job(name))
+        if taken is not None:
+            raise ConfigError(
+                f"handler {taken.name!r}: that is the job of {name!r} with fused: true; "
+                "give it another name"
+            )
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:
