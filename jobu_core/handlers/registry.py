@@ -30,6 +30,7 @@ from jobu_core.handlers.base import (
     StagedHandler,
 )
 from jobu_core.handlers.functions import FunctionHandler
+from jobu_core.models import fused_job
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
 
@@ -83,6 +84,20 @@ class Registry:
         """What params may refer to by name."""
         return Declarations(self.datasets, self.models, self.free_tables, self.transforms)
 
+    @property
+    def fusible(self) -> frozenset[str]:
+        """The names of handlers that have a second job, for ``fused: true``."""
+        return frozenset(
+            one.name
+            for one in self.handlers.values()
+            if isinstance(one, StagedHandler) and one.fusible
+        )
+
+    def handler_of_job(self, job: str) -> str:
+        """Return the name of the handler that a Dagster job runs."""
+        fused = {fused_job(name): name for name in self.fusible}
+        return fused.get(job, job)
+
     def get(self, name: str) -> BaseHandler:
         """Return the handler; raises UnknownHandler with the nearest name."""
         found = self.handlers.get(name)
@@ -133,7 +148,7 @@ def load_registry(
     transforms = {
         name: _transform(name, found) for name, found in _marked(modules, TRANSFORM_MARK).items()
     }
-    return Registry(
+    registry = Registry(
         handlers=handlers,
         models=models,
         datasets=build_datasets(datasets, models, transforms),
@@ -141,6 +156,19 @@ def load_registry(
         code_version=_code_version(own, datasets),
         transforms=transforms,
     )
+    _refuse_taken_jobs(registry)
+    return registry
+
+
+def _refuse_taken_jobs(registry: Registry) -> None:
+    """Raise ConfigError for a handler that has the name of another one's second job."""
+    for name in registry.fusible:
+        taken = registry.handlers.get(fused_job(name))
+        if taken is not None:
+            raise ConfigError(
+                f"handler {taken.name!r}: that is the job of {name!r} with fused: true; "
+                "give it another name"
+            )
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:
