@@ -208,27 +208,35 @@ def take_back(session: Session, swap: Swap) -> None:
     _forget(session, swap)
 
 
-def settle_target(session: Session, target: TableName) -> None:
-    """Finish or take back what killed loads left at a target; the caller holds its lock."""
-    for swap in _noted(session):
-        if (swap.target.schema, swap.target.table) == (target.schema, target.table):
-            _settle(session, swap)
+def settle_target(session: Session, target: TableName) -> list[str]:
+    """Finish or take back what killed loads left at a target; return what was done.
+
+    The caller holds the target's lock.
+    """
+    return [
+        _settle(session, swap)
+        for swap in noted_swaps(session)
+        if (swap.target.schema, swap.target.table) == (target.schema, target.table)
+    ]
 
 
-def sweep(session: Session) -> None:
+def sweep(session: Session) -> list[str]:
     """Settle what killed loads left at any target, unless somebody is at work there.
 
-    What cannot be settled waits for a load of that target, which will say why.
+    Returns what was done. What cannot be settled waits for a load of that target, which
+    will say why. Tables that the ledger does not name are never touched.
     """
-    for target in {swap.target: None for swap in _noted(session)}:
+    done: list[str] = []
+    for target in {swap.target: None for swap in noted_swaps(session)}:
         lock = target_lock(target)
         if not try_lock(session, lock, 0):
             continue
         try:
-            settle_target(session, target)
+            done += settle_target(session, target)
         except (JobuError, err.Error) as error:
             _log.warning("sweep_failed", table=str(target), error=type(error).__name__)
         release_lock(session, lock)
+    return done
 
 
 def find_settled(session: Session, load_key: str, seconds: float) -> Loaded | None:
@@ -238,7 +246,7 @@ def find_settled(session: Session, load_key: str, seconds: float) -> Loaded | No
     """
     found = find_load(session, load_key)
     patience = seconds if found is None else 0
-    for swap in _noted(session):
+    for swap in noted_swaps(session):
         if swap.load_key == load_key and try_lock(session, target_lock(swap.target), patience):
             settle_target(session, swap.target)
             release_lock(session, target_lock(swap.target))
@@ -258,7 +266,8 @@ def was_renamed(session: Session, swap: Swap) -> bool:
     return recorded or swap.old is None or is_there(session, swap.old)
 
 
-def _settle(session: Session, swap: Swap) -> None:
+def _settle(session: Session, swap: Swap) -> str:
+    """Finish or take back one swap; return what was done with it."""
     if swap.old is not None and _stopped_halfway(session, swap, swap.old):
         session.run(
             "RENAME TABLE {old} TO {target}",
@@ -267,15 +276,17 @@ def _settle(session: Session, swap: Swap) -> None:
         )
     renamed = was_renamed(session, swap)
     _log.warning("swap_left_over", table=str(swap.target), load=swap.load_key, renamed=renamed)
+    if renamed and finish_or_give_back(session, swap):
+        return f"{swap.target}: finished the replace of load {swap.load_key}"
     if renamed:
-        finish_or_give_back(session, swap)
-        return
+        return f"{swap.target}: gave the old rows back, load {swap.load_key} is undone"
     if swap.old is not None and is_there(session, swap.old):
         raise LoadRefused(
             f"{swap.target}: {swap.old.table} lies beside it and no record says why; keep the "
             f"right one of both, and delete row {swap.swap_id} of jobu_swaps"
         )
     take_back(session, swap)
+    return f"{swap.target}: removed {swap.new.table} of load {swap.load_key}, which died"
 
 
 def _stopped_halfway(session: Session, swap: Swap, old: TableName) -> bool:
@@ -284,7 +295,7 @@ def _stopped_halfway(session: Session, swap: Swap, old: TableName) -> bool:
     return there == [False, True, True]
 
 
-def _noted(session: Session) -> list[Swap]:
+def noted_swaps(session: Session) -> list[Swap]:
     """Return the rows of the ledger; who may not see it has made none."""
     try:
         if not exists(session, _swaps(session)):
