@@ -49,7 +49,7 @@ def dead_swap(mysql_bench: MysqlBench) -> MysqlBench:
     mysql_bench.run(ITEMS, "INSERT INTO items VALUES (1, 'old', 0)")
     request = mysql_bench.request(items(3), mode=Mode.REPLACE)
     with open_session(mysql_bench.url, DATABASE) as session:
-        swap = swap_ledger.note_swap(session, request, replacing=True)
+        swap = swap_ledger.note_swap(session, request, definition="any")
         mysql_bench.run(f"CREATE TABLE `{swap.new.table}` LIKE items")
     return mysql_bench
 
