@@ -21,6 +21,7 @@ from jobu_core.pipeline.load.columns import ColumnPlan, compare_columns, read_co
 from jobu_core.pipeline.load.formats import BINARY, CSV, format_of
 from jobu_core.pipeline.load.identifiers import parse_table
 from jobu_core.pipeline.load.postgres import load_parquet
+from jobu_core.pipeline.load.postgres_preview import preview_load
 from jobu_core.pipeline.load.table import require_table
 from tests.wire_strategies import PAIRS, SETUP, Pair, batches
 
@@ -220,7 +221,10 @@ def test_one_column_without_a_binary_form_makes_all_go_as_text(bench: Bench) -> 
     assert format_of(plans) is CSV
     hundreds = pa.array([Decimal(1200)], pa.decimal128(5, 0))
     rows = pa.Table.from_arrays([pa.array([1]), hundreds], names=["at", "v"])
-    load_parquet(bench.request(rows, "t"))
+    asked = bench.request(rows, "t")
+    wires = [each.wire for each in preview_load(asked).columns]
+    assert wires == ["COPY csv", "COPY csv (not proven in binary)"]
+    load_parquet(asked)
     assert bench.rows("SELECT at, v FROM t") == [(1, 1200)]
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _READ_ONLY: Final[LiteralString] = "SET default_transaction_read_only = on"
 
+_NOT_PROVEN: Final = " (not proven in binary)"
+
 
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what a load of the request would do; raises as the dispatcher's says."""
@@ -101,13 +103,13 @@ def _matched(
         except DataError as error:
             problems.append(str(error))
     types = {each.name: each.shown for each in there}
-    sent = {each.name for each in plans}
+    sent = {each.name: way.name + ("" if each.binary else _NOT_PROVEN) for each in plans}
     return tuple(
         ColumnPreview(
             field.name,
             str(field.type),
             types.get(field.name),
-            way.name if field.name in sent else None,
+            sent.get(field.name),
         )
         for field in source.schema
     )
