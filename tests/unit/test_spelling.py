@@ -371,5 +371,5 @@ def test_zones_of_a_format_are_kept(tmp_path: Path) -> None:
         source_name="in.csv",
         csv=CsvOptions(timestamp_formats=("%d.%m.%Y %H:%M %z",)),
     )
-    found = pq.read_table(report.output_path)["at"].to_pylist()
+    found: list[Any] = pq.read_table(report.output_path)["at"].to_pylist()
     assert [each.astimezone(dt.UTC).hour for each in found] == [1, 10]
