@@ -211,7 +211,7 @@ def test_too_many_rejects_leave_everything_as_it_was(
 def test_rejects_of_the_preprocessing_are_told_by_their_rule(fused: Project) -> None:
     """As the first of three stages would, and not as those of an earlier stage."""
     fused.write("raw/in.csv", "id,name,value\n1,a,1\n2,b\n")
-    with pytest.raises(RowsRejected, match="1 of 2 rows rejected, strict .*; row: ragged_row 1$"):
+    with pytest.raises(RowsRejected, match=r"1 of 2 rows rejected, strict .*; row: ragged_row 1$"):
         fused.run("pipeline", FUSED | {"strict": True})
     assert _untouched(fused)
 
