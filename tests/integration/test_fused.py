@@ -208,6 +208,14 @@ def test_too_many_rejects_leave_everything_as_it_was(
     assert [row["row_number"] for row in pq.read_table(early).to_pylist()] == [4, 6]
 
 
+def test_rejects_of_the_preprocessing_are_told_by_their_rule(fused: Project) -> None:
+    """As the first of three stages would, and not as those of an earlier stage."""
+    fused.write("raw/in.csv", "id,name,value\n1,a,1\n2,b\n")
+    with pytest.raises(RowsRejected, match=r"1 of 2 rows rejected, strict .*; row: ragged_row 1$"):
+        fused.run("pipeline", FUSED | {"strict": True})
+    assert _untouched(fused)
+
+
 def test_every_row_rejected_always_fails(fused: Project) -> None:
     """Nothing to load is no load, whatever the limits are."""
     fused.write("raw/in.csv", "id,name,value\nx,a,1\ny,b,2\n")
