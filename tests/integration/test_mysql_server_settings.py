@@ -85,7 +85,7 @@ def test_rows_arrive_by_every_mode(odd: MysqlBench, options: str) -> None:
     url = odd.url + options
     texts = ["\\", "'", '"', "\\'", " x "]
     moment = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
-    fields = [
+    fields: list[pa.Field[Any]] = [
         pa.field("id", pa.int64(), nullable=False),
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("text", pa.string()),
