@@ -88,6 +88,8 @@ class Project:
             "models": self.registry.models,
             "installation": INSTALLATION,
             "free_tables": self.registry.free_tables,
+            "transforms": self.registry.transforms,
+            "code_version": self.registry.code_version,
         }
         return HandlerContext(
             execution_id=execution_id,

@@ -204,7 +204,7 @@ def _workers(settings: Settings, engine: sa.Engine, registry: Registry) -> Findi
         live = workers.live_versions(connection, lease_seconds=lease)
         capacity = launches.read_capacity(
             connection,
-            handlers=registry.names,
+            scope=launches.Scope(registry.names),
             code_version=registry.code_version,
             lease_seconds=lease,
         )

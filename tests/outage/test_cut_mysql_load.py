@@ -90,12 +90,13 @@ def test_a_connection_that_is_lost_among_the_rows_is_an_outage(
 ) -> None:
     """Not an error of the program or of the rows: the attempt is made again, and nothing stays."""
     mysql_bench.run(ITEMS)
-    request = mysql_bench.request(items(50_000), url=mysql_proxy.url(mysql_bench.url))
+    rows = items(50_000)
+    request = mysql_bench.request(rows, url=mysql_proxy.url(mysql_bench.url))
     mysql_proxy.arm_at(b'"item 25000"', how)
     with pytest.raises(TargetUnavailable):
         load_parquet(request)
     assert mysql_proxy.disarm()
-    assert load_parquet(mysql_bench.request(request.path, attempt=2)).outcome is Outcome.LOADED
+    assert load_parquet(mysql_bench.request(rows, attempt=2)).outcome is Outcome.LOADED
     assert mysql_bench.count("items") == 50_000
 
 

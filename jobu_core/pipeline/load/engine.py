@@ -32,7 +32,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what ``load_parquet`` would do, as far as reading can tell; nothing is written.
 
-    What only the server's own checks find (a value too large for a narrower column,
+    What only the server's own checks find (a decimal of too many digits,
     a unique key, a trigger) is not seen. Raises FileError for the file, LoadRefused
     for a forbidden target, TargetUnavailable when the database is not there.
     """

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.manifest import Loaded
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
+    from jobu_core.pipeline.load.source import Facts
 
 _GIVE_BACK_SECONDS: Final = 10.0
 _log = structlog.get_logger(__name__)
@@ -77,10 +78,13 @@ CREATE TABLE IF NOT EXISTS {swaps} (
 """
 _NOTE: Final[LiteralString] = """
 INSERT INTO {swaps} (load_key, schema_name, table_name, new_name, old_name, target, mode,
-                     rejected, source_sha256, params_sha256, execution_id, effective_time,
-                     definition)
+                     rejected, params_sha256, execution_id, effective_time, definition)
 VALUES (%(load_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
-        %(rejected)s, %(source)s, %(params)s, %(execution)s, %(effective)s, %(definition)s)
+        0, %(params)s, %(execution)s, %(effective)s, %(definition)s)
+"""
+_READY: Final[LiteralString] = """
+UPDATE {swaps} SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s
+WHERE swap_id = %(swap_id)s
 """
 _ALL: Final[LiteralString] = """
 SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows`, definition
@@ -144,8 +148,6 @@ def note_swap(session: Session, request: LoadRequest, *, definition: str | None)
         "old": None if definition is None else old.table,
         "target": target.in_database,
         "mode": request.mode.value,
-        "rejected": request.rejected,
-        "source": request.source_sha256,
         "params": request.params_sha256,
         "execution": request.execution_id,
         "effective": in_utc(request.effective_time),
@@ -158,9 +160,10 @@ def note_swap(session: Session, request: LoadRequest, *, definition: str | None)
     return Swap(int(swap_id), request.load_key, target, new, aside, None, values["definition"])
 
 
-def mark_ready(session: Session, swap: Swap, rows: int) -> Swap:
+def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
     """Say that the new table is complete: from now on its place decides."""
-    _set_rows(session, swap, rows)
+    values = {"rows": rows, "rejected": facts.rejected, "source": facts.sha256}
+    session.run(_READY, {**values, "swap_id": swap.swap_id}, swaps=_swaps(session))
     reach("mysql_swap.ready")
     return replace(swap, rows=rows)
 
@@ -220,7 +223,7 @@ def finish_or_give_back(
 
 def take_back(session: Session, swap: Swap) -> None:
     """Remove the new table of a swap that was not renamed; repeatable."""
-    _set_rows(session, swap, None)  # first: without it, a missing new table means renamed
+    _unready(session, swap)  # first: without it, a missing new table means renamed
     reach("mysql_swap.unready")
     _drop(session, swap.new)
     reach("mysql_swap.new_dropped")
@@ -333,10 +336,10 @@ def noted_swaps(session: Session) -> list[Swap]:
     return found
 
 
-def _set_rows(session: Session, swap: Swap, rows: int | None) -> None:
+def _unready(session: Session, swap: Swap) -> None:
     session.run(
-        "UPDATE {swaps} SET `rows` = %(rows)s WHERE swap_id = %(swap_id)s",
-        {"rows": rows, "swap_id": swap.swap_id},
+        "UPDATE {swaps} SET `rows` = NULL WHERE swap_id = %(swap_id)s",
+        {"swap_id": swap.swap_id},
         swaps=_swaps(session),
     )
 
