@@ -52,8 +52,15 @@ from jobu_core.pipeline.load.mysql.tables import (
     find_table,
     refuse_reserved,
     require_table,
+    triggers_of,
 )
-from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys, merge, stage_rows
+from jobu_core.pipeline.load.mysql.upsert import (
+    came_meanwhile,
+    check_keys,
+    insist_on_keys,
+    merge,
+    stage_rows,
+)
 from jobu_core.pipeline.load.request import LoadResult, Mode, Outcome, Strategy
 
 if TYPE_CHECKING:
@@ -243,12 +250,14 @@ class _Loader:
     def _upsert(self) -> LoadResult:
         target, keys = self.request.target, self.request.keys
         insist_on_keys(keys, target)
-        check_keys(self.session, target, keys)
+        indexes = check_keys(self.session, target, keys)
         plans = self._plan(target)
         staged = stage_rows(self.session, target, self.source, plans, keys)
 
         def land() -> _Landed:
-            rows = merge(self.session, target, plans, keys)
+            rows = merge(self.session, target, plans, keys, indexes)
+            if rows != staged and not triggers_of(self.session, target):
+                raise came_meanwhile(target)
             if rows != staged:
                 raise LoadRefused(
                     f"{target}: {staged} keys in the file, {rows} rows changed or added; "
