@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from jobu_core.errors import DataError
 from jobu_core.pipeline.load.columns import ColumnPlan, compare_columns, read_columns
@@ -31,21 +32,26 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.formats import Format
     from tests.load_bench import Bench
 
-SHARED = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-"""All examples of a test run on one connection; each makes its own tables."""
+SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""All examples run on one connection; each makes its own tables."""
 
 
-@pytest.fixture
-def target(bench: Bench) -> Iterator[psycopg.Connection]:
+@pytest.fixture(scope="module")
+def target(postgres_url: str) -> Iterator[psycopg.Connection]:
     """Return a connection to a database that has the types of the pairs."""
-    with psycopg.connect(bench.url, autocommit=True) as connection:
-        connection.execute("SET timezone TO 'UTC'")
-        for statement in SETUP:
-            connection.execute(statement.encode())
-        yield connection
+    url = make_url(postgres_url).set(database="binary_pairs")
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("CREATE DATABASE binary_pairs")
+        try:
+            with psycopg.connect(
+                url.render_as_string(hide_password=False), autocommit=True
+            ) as connection:
+                connection.execute("SET timezone TO 'UTC'")
+                for statement in SETUP:
+                    connection.execute(statement.encode())
+                yield connection
+        finally:
+            server.execute("DROP DATABASE binary_pairs WITH (FORCE)")
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
@@ -63,7 +69,7 @@ def test_each_pair_is_sent_in_binary_and_arrives_as_text_does(
     holds()
 
 
-@settings(SHARED, max_examples=300)
+@settings(SHARED, max_examples=200)
 @given(batches())
 def test_random_rows_arrive_alike(
     target: psycopg.Connection, drawn: tuple[list[str], pa.RecordBatch]
