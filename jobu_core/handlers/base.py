@@ -9,10 +9,13 @@ returns something that fits in JSON. It speaks back by three verbs: return,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
+
+from jobu_core.clock import SystemClock
+from jobu_core.pipeline.meter import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from jobu_core.clock import Clock
     from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.meter import Meter
     from jobu_core.pipeline.paths import Paths
 
 HANDLER_MARK: Final = "__jobu_handler__"
@@ -123,6 +128,10 @@ class HandlerContext:
     installation: str
     """UUID of this job store; part of every load key."""
     free_tables: tuple[str, ...] = ()
+    meter: Meter = SILENT
+    """Hears after each batch how far a stage is; tells the log and the row at their pace."""
+    clock: Clock = field(default_factory=SystemClock)
+    """Measures how long something took."""
 
     @property
     def declarations(self) -> Declarations:

@@ -140,6 +140,7 @@ def load_request(
         hidden=(ROW_COLUMN,),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
+        meter=context.meter,
     )
 
 

@@ -120,6 +120,7 @@ def write_rows(
         show_values=show_values_of(params, dataset),
         rejects_path=rejects,
         read_by=read_by,
+        meter=context.meter,
     )
     return {
         "rows": report.rows_out,

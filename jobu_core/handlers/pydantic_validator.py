@@ -123,6 +123,7 @@ def check_rows(
         rename=rename_of(None, dataset),
         rejects_path=rejects,
         read_by=read_by,
+        meter=context.meter,
     )
 
 
@@ -140,6 +141,7 @@ def _validate_data(
         source_name=f"execution {context.execution_id}: data",
         options=validation_options(context, params),
         rejects_path=rejects,
+        meter=context.meter,
     )
 
 

@@ -51,6 +51,16 @@ class InputBytes(io.RawIOBase):
         return self._digest.hexdigest()
 
     @property
+    def total_bytes(self) -> int:
+        """Size on disk when it was opened."""
+        return self._before[0]
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes on disk that were read so far."""
+        return self._fed
+
+    @property
     def last_character(self) -> str:
         """The last byte before the newlines at the end, if it is ASCII."""
         return self._last_of_text.decode("ascii", "ignore")

@@ -4,7 +4,7 @@
 
     preprocess(source, output_path=…, source_name=…, csv=…, rename=…, filters=…,
                columns=…, types=…, limits=…, show_values=…, rejects_path=…,
-               checkpoint=…) -> PreprocessReport
+               meter=…) -> PreprocessReport
 
 Order: header names are normalised and renamed, so ``filters``, ``columns`` and
 ``types`` use the new names; cells of declared types are read; rows are filtered;
@@ -27,17 +27,19 @@ from jobu_core.errors import FileError, InvalidParams
 from jobu_core.pipeline.csv_reader import normalised, open_csv
 from jobu_core.pipeline.declared_types import DeclaredTypes
 from jobu_core.pipeline.filters import NOT_COMPARABLE, Filters
+from jobu_core.pipeline.meter import SILENT
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
 from jobu_core.pipeline.rejects import Limits, Problem, reject_log, rejects_beside
 from jobu_core.pipeline.types import ROW_COLUMN, arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from jobu_core.pipeline.csv_reader import CsvBatch, CsvReader, RaggedRow
     from jobu_core.pipeline.filters import BoundFilters
+    from jobu_core.pipeline.meter import Meter
     from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
     from jobu_core.pipeline.rejects import Counts, RejectLog
     from jobu_core.pipeline.types import Column
@@ -87,13 +89,13 @@ def preprocess(
     limits: Limits | None = None,
     show_values: bool = False,
     rejects_path: Path | None = None,
-    checkpoint: Callable[[int], None] | None = None,
+    meter: Meter = SILENT,
     read_by: Reader = "anyone",
 ) -> PreprocessReport:
     """Write the wanted rows and columns of ``source`` to ``output_path``.
 
-    ``source_name`` is the file's logical path; ``checkpoint`` is called after each
-    batch with the rows read so far. Raises InvalidParams for params that no file
+    ``source_name`` is the file's logical path; ``meter`` hears after
+    each batch how far this is. Raises InvalidParams for params that no file
     could satisfy, FileError for what is wrong with this one as a whole, and
     RowsRejected (``.report`` holds the PreprocessReport) beyond ``limits``; then
     the output is as it was and the rejects are written.
@@ -109,10 +111,10 @@ def preprocess(
     ):
         plan = _plan(reader, source_name, conditions, declared, columns)
         with write_parquet(output_path, arrow_schema(plan.columns), read_by) as output:
+            meter.start("preprocess", total_bytes=reader.total_bytes)
             for batch in reader.batches():
                 _process(batch, plan, output, rejects)
-                if checkpoint is not None:
-                    checkpoint(reader.rows_read)
+                meter.at(reader.rows_read, reader.read_bytes)
             output.describe(_provenance(source_name, reader, rejects, declared))
             report = PreprocessReport(
                 rows_in=reader.rows_read,

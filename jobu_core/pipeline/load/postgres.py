@@ -85,7 +85,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     database is not there. Whatever is raised, nothing of the load remains.
     """
     with (
-        open_source(request.path, request.hidden) as source,
+        open_source(request.path, request.hidden, request.meter) as source,
         open_session(request.url, request.target.database, request.application_name) as connection,
     ):
         refuse_reserved(connection, request.target)

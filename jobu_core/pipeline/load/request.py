@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from jobu_core.pipeline.meter import SILENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
     from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.meter import Meter
 
 
 class Mode(StrEnum):
@@ -91,6 +94,8 @@ class LoadRequest:
     hidden: tuple[str, ...] = ()
     """Columns of the file that are jobu's own and not loaded."""
     lock_wait_seconds: float = 30.0
+    meter: Meter = SILENT
+    """Hears how many rows are on their way, from the thread that reads them."""
 
     @property
     def load_key(self) -> str:

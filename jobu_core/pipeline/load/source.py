@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobu_core.errors import FileError, SchemaMismatch
+from jobu_core.pipeline.meter import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from jobu_core.pipeline.meter import Meter
 
 BATCH_ROWS: Final = 16_384
 
@@ -28,17 +31,29 @@ class Source:
     rows: int
     nulls: Mapping[str, int]
     """Nulls per column, as far as the file's statistics tell."""
+    meter: Meter = SILENT
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in file order; raises FileError when the bytes are damaged."""
+        """Yield the rows in file order; raises FileError when the bytes are damaged.
+
+        The meter hears of each batch when the next one is asked for; it starts anew
+        when the rows are read once more.
+        """
+        self.meter.start("load", total_rows=self.rows, total_bytes=self.path.stat().st_size)
+        taken = 0
         try:
-            yield from self.file.iter_batches(batch_size=BATCH_ROWS, columns=self.schema.names)
+            for batch in self.file.iter_batches(batch_size=BATCH_ROWS, columns=self.schema.names):
+                yield batch
+                taken += batch.num_rows
+                self.meter.at(taken)
         except (pa.ArrowException, OSError) as error:
             raise FileError(f"{self.path.name}: cannot be read as Parquet: {error}") from error
 
 
 @contextmanager
-def open_source(path: Path, hidden: tuple[str, ...] = ()) -> Iterator[Source]:
+def open_source(
+    path: Path, hidden: tuple[str, ...] = (), meter: Meter = SILENT
+) -> Iterator[Source]:
     """Open ``path`` for one load; raises FileError when it is no Parquet file.
 
     Raises FileError as well when the file was changed meanwhile, and SchemaMismatch
@@ -55,7 +70,7 @@ def open_source(path: Path, hidden: tuple[str, ...] = ()) -> Iterator[Source]:
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise SchemaMismatch(f"{path.name}: columns given twice: {', '.join(doubled)}")
-        yield Source(file, path, pa.schema(fields), file.metadata.num_rows, _nulls(file))
+        yield Source(file, path, pa.schema(fields), file.metadata.num_rows, _nulls(file), meter)
     if _identity(path) != before:
         raise FileError(f"{path.name}: changed while it was loaded")
 

@@ -88,7 +88,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     server is not there. Whatever is raised, readers see nothing of the load.
     """
     with (
-        open_source(request.path, request.hidden) as source,
+        open_source(request.path, request.hidden, request.meter) as source,
         open_session(request.url, request.target.database) as session,
     ):
         refuse_reserved(session, request.target)
