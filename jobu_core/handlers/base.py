@@ -65,6 +65,14 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnSource:
+    """The column of another asset that a column was made from."""
+
+    asset: tuple[str, ...]
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Materialization:
     """What a handler made: an asset key, facts about it, its columns and checks."""
 
@@ -73,6 +81,10 @@ class Materialization:
     columns: tuple[tuple[str, str], ...] = ()
     """(name, type) in the order of the file or table."""
     checks: tuple[CheckResult, ...] = ()
+    sources: Mapping[str, ColumnSource] = field(default_factory=dict)
+    """Column → where it came from, as far as that is an asset."""
+    preview: str | None = None
+    """First rows in Markdown, where values may be shown."""
 
 
 @dataclass(frozen=True, slots=True)

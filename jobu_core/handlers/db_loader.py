@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import InvalidParams
@@ -11,10 +12,12 @@ from jobu_core.handlers.dataset_values import (
     is_dataset_target,
     mode_of,
     needed,
+    show_values_of,
     target_of,
 )
-from jobu_core.handlers.lineage import Step, made
-from jobu_core.handlers.params import LoadParams
+from jobu_core.handlers.lineage import Step, column_sources, made, previewed
+from jobu_core.handlers.measured import cost, timed
+from jobu_core.handlers.params import LoadParams, RejectParams
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
 from jobu_core.pipeline.load.engine import load_parquet, read_load
@@ -25,7 +28,7 @@ from jobu_core.pipeline.load.request import (
     Outcome,
     load_key,
 )
-from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
+from jobu_core.pipeline.parquet_writer import file_sha256, open_parquet, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
@@ -101,11 +104,15 @@ def load_file(
     raises, and InvalidParams for a database that is not configured.
     """
     dataset = dataset_of(params, context.datasets)
-    result = load_parquet(load_request(context, params, path, shown=shown))
+    with timed(context.clock) as watch:
+        result = load_parquet(load_request(context, params, path, shown=shown))
     context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
+    told = _as_json(result) | cost(watch, read=path)
     if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(context, dataset, result, shown)
-    return _as_json(result)
+        _emit(
+            context, dataset, result, told | {"input_path": shown}, _told_of(params, dataset, path)
+        )
+    return told
 
 
 def load_request(
@@ -144,7 +151,33 @@ def load_request(
     )
 
 
-def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is told of the file that was loaded, also when it was loaded before."""
+
+    columns: tuple[str, ...]
+    preview: str | None
+
+
+def _told_of(params: LoadParams, dataset: Dataset | None, path: Path) -> _File:
+    with open_parquet(path, path.name) as file:
+        columns = tuple(name for name in file.schema_arrow.names if name != ROW_COLUMN)
+    if isinstance(params, RejectParams):
+        shows = show_values_of(params, dataset)
+    else:
+        shows = dataset is not None and dataset.settings.show_values
+    return _File(columns, previewed(path, show_values=shows))
+
+
+def _emit(
+    context: HandlerContext,
+    dataset: Dataset | None,
+    result: LoadResult,
+    told: Mapping[str, Any],
+    file: _File,
+) -> None:
+    """Materialize the table; a load that was found done has the manifest's counts."""
+    facts = {name: told[name] for name in told if name not in {"rows", "reason"}}
     context.emit(
         made(
             context,
@@ -153,17 +186,12 @@ def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, 
             facts={
                 "dagster/row_count": result.rows,
                 "dagster/table_name": result.target,
-                "table": result.target,
-                "input_path": shown,
-                "rejected": result.rejected,
-                "mode": result.mode,
-                "strategy": result.strategy,
-                "outcome": result.outcome.value,
-                "load_id": result.load_id,
-                "load_key": result.load_key,
+                **facts,
             },
             columns=result.columns,
             checks=(CheckResult(COUNTS_CHECK, passed=True, metadata={"rows": result.rows}),),
+            sources=column_sources(dataset, Step.TABLE, file.columns),
+            preview=file.preview,
         ),
     )
 

@@ -21,8 +21,10 @@ from jobu_core.handlers.dataset_values import (
     show_values_of,
     shown_path,
 )
-from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import PreprocessParams
+from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.types import type_named
@@ -71,7 +73,7 @@ class PandasPreprocess(BaseHandler):
             output=context.paths.resolve(output),
             rejects=rejects_path_of(context, params),
         )
-        emit_parquet(context, params, told)
+        emit_parquet(context, params, told, context.paths.resolve(output))
         return told
 
 
@@ -107,21 +109,22 @@ def write_rows(
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
-    report = preprocess(
-        source,
-        output_path=output,
-        source_name=context.paths.logical(source),
-        csv=csv_of(params.csv, dataset),
-        rename=rename_of(params.rename, dataset),
-        filters=filters_of(params, dataset),
-        columns=params.columns,
-        types=params.types,
-        limits=limits_of(params, dataset),
-        show_values=show_values_of(params, dataset),
-        rejects_path=rejects,
-        read_by=read_by,
-        meter=context.meter,
-    )
+    with timed(context.clock) as watch:
+        report = preprocess(
+            source,
+            output_path=output,
+            source_name=context.paths.logical(source),
+            csv=csv_of(params.csv, dataset),
+            rename=rename_of(params.rename, dataset),
+            filters=filters_of(params, dataset),
+            columns=params.columns,
+            types=params.types,
+            limits=limits_of(params, dataset),
+            show_values=show_values_of(params, dataset),
+            rejects_path=rejects,
+            read_by=read_by,
+            meter=context.meter,
+        )
     return {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
@@ -132,20 +135,38 @@ def write_rows(
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
+        **cost(watch, read=source, wrote=report.path),
     }
 
 
 def emit_parquet(
-    context: HandlerContext, params: PreprocessParams, told: Mapping[str, Any]
+    context: HandlerContext,
+    params: PreprocessParams,
+    told: Mapping[str, Any],
+    path: Path | None = None,
 ) -> None:
-    """Materialize the Parquet of a preprocessing."""
+    """Materialize the Parquet of a preprocessing; ``path`` gives the preview, if one may be."""
+    dataset = dataset_of(params, context.datasets)
     facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
+    renamed = rename_of(params.rename, dataset) or {}
+    columns = tuple((name, kind) for name, kind in told["columns"])
     context.emit(
         made(
             context,
-            dataset_of(params, context.datasets),
+            dataset,
             Step.PARQUET,
-            facts={"dagster/row_count": told["rows"], **facts},
-            columns=tuple((name, kind) for name, kind in told["columns"]),
+            facts={
+                "dagster/row_count": told["rows"],
+                "dagster/uri": file_uri(told["output_path"]),
+                **facts,
+            },
+            columns=columns,
+            sources=column_sources(
+                dataset,
+                Step.PARQUET,
+                [name for name, _ in columns],
+                {normalised(new): normalised(old) for old, new in renamed.items()},
+            ),
+            preview=previewed(path, show_values=show_values_of(params, dataset)),
         ),
     )
