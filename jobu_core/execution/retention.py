@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jobu_core.crash_points import reach
+from jobu_core.errors import ConfigError
 from jobu_core.execution.left_files import Sweep
 from jobu_core.store import audit, retention
 from jobu_core.store.cron_jobs import read_now
@@ -62,19 +63,27 @@ class Pruning:
         return self._now() - self.older_than
 
     def prune(self, cutoff: datetime) -> Pruned:
-        """Take away what ended before ``cutoff``; raises StoreUnavailable.
+        """Take away what ended before ``cutoff``.
+
+        Raises StoreUnavailable, and ConfigError before anything went when the role of
+        the job store's URL may not delete.
 
         Files have ages of their own, and go first: whether an execution still has
         to do with one is asked of its row.
         """
+        with transaction(self.engine) as connection:
+            claimed = retention.read_claimed(connection)
+            if not self.dry_run and not retention.may_delete(connection):
+                raise ConfigError(
+                    "databases.default.url: its role may not delete executions; "
+                    "run prune as the owner of the tables"
+                )
         sweep = Sweep(self.engine, self._now(), self.dry_run)
         work = self.settings.root / self.settings.worker.work_dir
         folders = sweep.work_folders(
             work, timedelta(days=self.settings.dispatcher.retention.work_days)
         )
         reloads, temporary = sweep.beside_data(self.paths.folders, MIN_AGE)
-        with transaction(self.engine) as connection:
-            claimed = retention.read_claimed(connection)
         return Pruned(
             executions=self._portions(
                 partial(retention.old_executions, cutoff=cutoff, claimed=claimed),

@@ -130,6 +130,12 @@ SELECT DISTINCT params ->> 'input_path' FROM job_executions
 """
 
 
+_MAY_DELETE: Final[LiteralString] = """
+SELECT bool_and(has_table_privilege(name, 'DELETE'))
+  FROM unnest(ARRAY['job_executions', 'dead_letters', 'dispatch_skips', 'jobu_meta']) AS t(name)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Portion:
     """Rows that may go, locked until the transaction ends, and where the next portion begins."""
@@ -138,6 +144,11 @@ class Portion:
     after: Any
     """What to give for the next portion; None after the last one."""
     parameters: Mapping[str, Any]
+
+
+def may_delete(connection: sa.Connection) -> bool:
+    """Whether the role of this connection has the rights that pruning takes."""
+    return bool(connection.scalar(sa.text(_MAY_DELETE)))
 
 
 def read_claimed(connection: sa.Connection) -> Sequence[int]:
