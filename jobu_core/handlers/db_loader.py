@@ -28,6 +28,7 @@ from jobu_core.pipeline.load.request import (
     Outcome,
     load_key,
 )
+from jobu_core.pipeline.load.source import ParquetInput
 from jobu_core.pipeline.parquet_writer import file_sha256, open_parquet, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
     from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.load.source import LoadInput
 
 
 class DbLoaderParams(LoadParams):
@@ -103,21 +105,50 @@ def load_file(
     ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
     raises, and InvalidParams for a database that is not configured.
     """
-    dataset = dataset_of(params, context.datasets)
     with timed(context.clock) as watch:
         result = load_parquet(load_request(context, params, path, shown=shown))
+    costs = cost(watch, read=(path,))
+    return tell_load(context, params, Loading(result, path, costs), shown=shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A load that has ended, and what is known of its rows."""
+
+    result: LoadResult
+    file: Path
+    """The Parquet of the rows; it may be gone when an earlier attempt had loaded it."""
+    costs: Mapping[str, Any]
+    """``seconds``, ``bytes_in`` and ``bytes_out``."""
+
+
+def tell_load(
+    context: HandlerContext, params: LoadParams, loading: Loading, *, shown: str
+) -> dict[str, Any]:
+    """Emit the table's asset, unless the load was stale, and return the handler's result."""
+    result = loading.result
     context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
-    told = _as_json(result) | cost(watch, read=path)
+    told = _as_json(result) | dict(loading.costs)
     if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(
-            context, dataset, result, told | {"input_path": shown}, _told_of(params, dataset, path)
-        )
+        _emit(context, params, loading, told | {"input_path": shown})
     return told
 
 
 def load_request(
     context: HandlerContext, params: LoadParams, path: Path, *, shown: str
 ) -> LoadRequest:
+    """Return what ``params`` ask of the target for a file; raises as ``request_for``."""
+    provenance = read_provenance(path, shown)
+    file = ParquetInput(
+        path,
+        file_sha256(path) if provenance is None else provenance.source_sha256,
+        rejected=0 if provenance is None else provenance.rejected,
+        hidden=(ROW_COLUMN,),
+    )
+    return request_for(context, params, file)
+
+
+def request_for(context: HandlerContext, params: LoadParams, rows: LoadInput) -> LoadRequest:
     """Return what ``params`` ask of the target; raises InvalidParams for an unknown one."""
     declared = context.declarations
     target = target_of(params, declared)
@@ -126,10 +157,9 @@ def load_request(
     if url is None:
         known = ", ".join(sorted(context.databases))
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
-    provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
     return LoadRequest(
-        path=path,
+        input=rows,
         target=target,
         url=url,
         mode=mode_of(params, dataset),
@@ -141,43 +171,20 @@ def load_request(
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
-        source_sha256=file_sha256(path) if provenance is None else provenance.source_sha256,
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
-        rejected=0 if provenance is None else provenance.rejected,
-        hidden=(ROW_COLUMN,),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
         meter=context.meter,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """What is told of the file that was loaded, also when it was loaded before."""
-
-    columns: tuple[str, ...]
-    preview: str | None
-
-
-def _told_of(params: LoadParams, dataset: Dataset | None, path: Path) -> _File:
-    with open_parquet(path, path.name) as file:
-        columns = tuple(name for name in file.schema_arrow.names if name != ROW_COLUMN)
-    if isinstance(params, RejectParams):
-        shows = show_values_of(params, dataset)
-    else:
-        shows = dataset is not None and dataset.settings.show_values
-    return _File(columns, previewed(path, show_values=shows))
-
-
 def _emit(
-    context: HandlerContext,
-    dataset: Dataset | None,
-    result: LoadResult,
-    told: Mapping[str, Any],
-    file: _File,
+    context: HandlerContext, params: LoadParams, loading: Loading, told: Mapping[str, Any]
 ) -> None:
     """Materialize the table; a load that was found done has the manifest's counts."""
+    result, dataset = loading.result, dataset_of(params, context.datasets)
     facts = {name: told[name] for name in told if name not in {"rows", "reason"}}
+    file = loading.file if loading.file.is_file() else None
     context.emit(
         made(
             context,
@@ -190,10 +197,24 @@ def _emit(
             },
             columns=result.columns,
             checks=(CheckResult(COUNTS_CHECK, passed=True, metadata={"rows": result.rows}),),
-            sources=column_sources(dataset, Step.TABLE, file.columns),
-            preview=file.preview,
+            sources=column_sources(dataset, Step.TABLE, _columns(result, file)),
+            preview=previewed(file, show_values=_shows_values(params, dataset)),
         ),
     )
+
+
+def _columns(result: LoadResult, file: Path | None) -> tuple[str, ...]:
+    """Return the columns that were loaded, now or before, as far as anything tells them."""
+    if file is None:
+        return tuple(name for name, _ in result.columns)
+    with open_parquet(file, file.name) as opened:
+        return tuple(name for name in opened.schema_arrow.names if name != ROW_COLUMN)
+
+
+def _shows_values(params: LoadParams, dataset: Dataset | None) -> bool:
+    if isinstance(params, RejectParams):
+        return show_values_of(params, dataset)
+    return dataset is not None and dataset.settings.show_values
 
 
 def _as_json(result: LoadResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jobu_core.clock import Clock
@@ -28,10 +28,12 @@ def timed(clock: Clock) -> Iterator[Stopwatch]:
     watch.seconds = round(clock.monotonic() - began, 3)
 
 
-def cost(watch: Stopwatch, *, read: Path | None, wrote: Path | None = None) -> dict[str, Any]:
+def cost(
+    watch: Stopwatch, *, read: Sequence[Path] = (), wrote: Path | None = None
+) -> dict[str, Any]:
     """Return ``seconds``, ``bytes_in`` and ``bytes_out``; None for what is no file."""
     return {
         "seconds": watch.seconds,
-        "bytes_in": None if read is None else read.stat().st_size,
+        "bytes_in": sum(each.stat().st_size for each in read) if read else None,
         "bytes_out": None if wrote is None else wrote.stat().st_size,
     }

@@ -5,9 +5,11 @@ The name is the predecessor's; the reading is Arrow's, in batches.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.config.datasets import CsvOptions
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import BaseHandler, handler
 from jobu_core.handlers.dataset_values import (
     csv_of,
@@ -20,13 +22,18 @@ from jobu_core.handlers.dataset_values import (
     rename_of,
     show_values_of,
     shown_path,
+    transform_of,
 )
 from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import PreprocessParams
 from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.filters import Filters
+from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
+from jobu_core.pipeline.processing import Wishes
+from jobu_core.pipeline.sources import Input, InputFile
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
 
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.preprocess import PreprocessReport
+    from jobu_core.pipeline.transform import Transform
 
 INPUT_MISSING = "input_missing"
 
@@ -43,7 +52,7 @@ class PandasPreprocessParams(PreprocessParams):
     """Params of ``pandas_preprocess``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """The Parquet file to write."""
 
@@ -79,64 +88,112 @@ class PandasPreprocess(BaseHandler):
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
     """Raise InvalidParams for what no file could satisfy."""
-    Filters(filters_of(params, dataset_of(params, declared.datasets)))
+    dataset = dataset_of(params, declared.datasets)
+    Filters(filters_of(params, dataset))
+    Spelling.of(csv_of(params.csv, dataset) or CsvOptions())
+    transform_of(params, declared)
     for name in (params.types or {}).values():
         type_named(name)
 
 
-def find_input(context: HandlerContext, params: PreprocessParams, given: str | None) -> Path | None:
-    """Return the input file; None when it is missing and ``if_missing`` says skip."""
+def find_input(
+    context: HandlerContext, params: PreprocessParams, given: str | None
+) -> Input | None:
+    """Return the input, its files in the order of their names.
+
+    None when there is none and ``if_missing`` says skip.
+    """
     logical = input_of(given, dataset_of(params, context.datasets))
-    found = context.paths.expand(logical)
-    if len(found) > 1:
-        raise NotAvailableYet(f"{logical}: {len(found)} files match; several are not available yet")
-    if found:
-        return found[0]
+    named = {context.paths.logical(path): path for path in context.paths.expand(logical)}
+    files = tuple(InputFile(named[name], name) for name in sorted(named))
+    if is_pattern(logical) and not _wants_hidden(logical):
+        files = tuple(each for each in files if not _wants_hidden(each.name))
+    if files:
+        return Input(files[0].name if len(files) == 1 else logical, files)
     if params.if_missing == "skip":
         context.logger.info("input is missing", input_path=logical)
         return None
     raise FileError(f"{logical}: no such file")
 
 
+def _wants_hidden(path: str) -> bool:
+    """Whether a part of the path begins with a dot: what a pattern does not mean by itself."""
+    return "/." in path
+
+
 def write_rows(
     context: HandlerContext,
     params: PreprocessParams,
-    source: Path,
+    source: Input,
     *,
     output: Path,
     rejects: Path | None,
     read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
-    dataset = dataset_of(params, context.datasets)
+    wishes = wishes_of(context, params)
     with timed(context.clock) as watch:
         report = preprocess(
-            source,
+            source.files,
             output_path=output,
-            source_name=context.paths.logical(source),
-            csv=csv_of(params.csv, dataset),
-            rename=rename_of(params.rename, dataset),
-            filters=filters_of(params, dataset),
-            columns=params.columns,
-            types=params.types,
-            limits=limits_of(params, dataset),
-            show_values=show_values_of(params, dataset),
+            source_name=source.name,
+            csv=wishes.csv,
+            rename=wishes.rename,
+            filters=wishes.filters,
+            columns=wishes.columns,
+            types=wishes.types,
+            transform=wishes.transform,
+            limits=limits_of(params, dataset_of(params, context.datasets)),
+            show_values=wishes.show_values,
             rejects_path=rejects,
             read_by=read_by,
             meter=context.meter,
         )
-    return {
+    told = preprocess_as_json(context, report, source.name, wishes.transform)
+    return told | cost(watch, read=source.paths, wrote=report.path)
+
+
+def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
+    """Return how the files are written down and which rows are wanted."""
+    dataset = dataset_of(params, context.datasets)
+    return Wishes(
+        csv=csv_of(params.csv, dataset) or CsvOptions(),
+        rename=rename_of(params.rename, dataset) or {},
+        filters=filters_of(params, dataset),
+        columns=params.columns,
+        types=params.types or {},
+        transform=transform_of(params, context.declarations),
+        show_values=show_values_of(params, dataset),
+    )
+
+
+def preprocess_as_json(
+    context: HandlerContext,
+    report: PreprocessReport,
+    input_path: str,
+    transform: Transform | None,
+) -> dict[str, Any]:
+    """Return the report as a result."""
+    told: dict[str, Any] = {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
         "rejected": report.rejected,
         "counts": report.counts,
         "columns": [list(column) for column in report.columns],
-        "input_path": context.paths.logical(source),
+        "input_path": input_path,
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
-        **cost(watch, read=source, wrote=report.path),
     }
+    if len(report.files) > 1:
+        told["files"] = [asdict(each) for each in report.files]
+    if transform is not None:
+        told["transform"] = {
+            "name": transform.name,
+            "scope": transform.scope,
+            "repeats": report.repeats,
+        }
+    return told
 
 
 def emit_parquet(
@@ -145,11 +202,15 @@ def emit_parquet(
     told: Mapping[str, Any],
     path: Path | None = None,
 ) -> None:
-    """Materialize the Parquet of a preprocessing; ``path`` gives the preview, if one may be."""
+    """Materialize the Parquet of a preprocessing; ``path`` gives the preview, if one may be.
+
+    What a transform made of which column nobody knows: then no column has a source.
+    """
     dataset = dataset_of(params, context.datasets)
     facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
     renamed = rename_of(params.rename, dataset) or {}
     columns = tuple((name, kind) for name, kind in told["columns"])
+    transformed = transform_of(params, context.declarations) is not None
     context.emit(
         made(
             context,
@@ -157,12 +218,12 @@ def emit_parquet(
             Step.PARQUET,
             facts={
                 "dagster/row_count": told["rows"],
-                "dagster/uri": file_uri(told["output_path"]),
+                "dagster/uri": file_uri(told.get("output_path")),
                 **facts,
             },
             columns=columns,
             sources=column_sources(
-                dataset,
+                None if transformed else dataset,
                 Step.PARQUET,
                 [name for name, _ in columns],
                 {normalised(new): normalised(old) for old, new in renamed.items()},

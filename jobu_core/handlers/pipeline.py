@@ -1,20 +1,21 @@
-"""The handler ``pipeline``: preprocess, validate and load, as three stages.
+"""The handler ``pipeline``: preprocess, validate and load, as three stages or as one.
 
 Each stage does what the handler of its own does. Between them lie Parquet files
 that a later attempt reuses; what a user named with ``output_path`` or
-``valid_path`` is written anew each time and kept.
+``valid_path`` is written anew each time and kept. With ``fused: true`` there is
+nothing between them (``fused.py``), and the last stage does the work of all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import field_validator
+from pydantic import StrictBool, model_validator
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
     dataset_of,
@@ -26,6 +27,7 @@ from jobu_core.handlers.dataset_values import (
     target_of,
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
+from jobu_core.handlers.fused import run_fused
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
@@ -38,6 +40,7 @@ from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidatePara
 from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
 from jobu_core.handlers.stages import fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
+from jobu_core.pipeline.sources import sha256_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,19 +55,22 @@ class PipelineParams(PreprocessParams, ValidateParams, LoadParams):
     """Params of ``pipeline``: those of its three stages; all may come from ``dataset``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """Where to keep the preprocessed Parquet; not kept unless given."""
     valid_path: str | None = None
     """Where to keep the Parquet of the valid rows; not kept unless given."""
-    fused: bool = False
+    fused: StrictBool = False
+    """One stream instead of three stages, run by the job ``pipeline_fused``."""
 
-    @field_validator("fused")
-    @classmethod
-    def _not_fused(cls, value: bool) -> bool:
-        if value:
-            raise NotAvailableYet("fused is not available yet")
-        return value
+    @model_validator(mode="after")
+    def _nothing_between(self) -> Self:
+        if self.fused and self.output_path is not None:
+            raise ValueError(
+                "output_path: a fused pipeline writes no preprocessed Parquet; leave it out, "
+                "or set fused: false"
+            )
+        return self
 
 
 @handler("pipeline")
@@ -73,6 +79,7 @@ class Pipeline(StagedHandler):
 
     Params = PipelineParams
     stages = ("preprocess", "validate", "load")
+    fusible = True
 
     def check(self, params: PipelineParams, declared: Declarations) -> None:
         """Refuse what one of the three stages would refuse."""
@@ -93,6 +100,8 @@ class Pipeline(StagedHandler):
         carried: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         """Run one stage; a missing input that may be skipped skips all of them."""
+        if params.fused:
+            return _fused(context, params) if stage == self.stages[-1] else {}
         if carried.get("reason") == INPUT_MISSING:
             return {}
         if stage == "preprocess":
@@ -100,6 +109,13 @@ class Pipeline(StagedHandler):
         if stage == "validate":
             return _validate(context, params, carried)
         return _load(context, params, carried)
+
+
+def _fused(context: HandlerContext, params: PipelineParams) -> Report:
+    source = find_input(context, params, params.input_path)
+    if source is None:
+        return {"rows": 0, "reason": INPUT_MISSING}
+    return run_fused(context, params, source)
 
 
 def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
@@ -117,7 +133,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
             read_by=_reader(params.output_path),
         )
 
-    step = _Step("preprocess", source, params.output_path)
+    step = _Step("preprocess", source.paths, params.output_path)
     path, told = _kept_or_shelved(context, params, step, write)
     emit_parquet(context, params, told, path)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
@@ -140,12 +156,12 @@ def _validate(
                 rejects=rejects_path_of(context, params) or rejects,
                 read_by=_reader(params.valid_path),
             )
-        return as_json(context, report) | cost(watch, read=source, wrote=output)
+        return as_json(context, report) | cost(watch, read=(source,), wrote=output)
 
     model = model_of(params, context.declarations)
     digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
     schema = {"core": model.__pydantic_core_schema__, "decimals": digits}
-    step = _Step("validate", source, params.valid_path, schema)
+    step = _Step("validate", (source,), params.valid_path, schema)
     path, told = _kept_or_shelved(context, params, step, write)
     emit_valid(context, params, told, path)
     return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
@@ -167,9 +183,13 @@ class _Step:
     """A stage that writes a file: what it reads, and where the user wants its output."""
 
     name: str
-    source: Path
+    sources: tuple[Path, ...]
     wanted: str | None
     schema: object = None
+
+    def sha256(self) -> str:
+        """Return the hash of what it reads."""
+        return sha256_of_files(file_sha256(each) for each in self.sources)
 
 
 def _reader(wanted: str | None) -> Reader:
@@ -187,7 +207,7 @@ def _kept_or_shelved(
     if step.wanted is not None:
         output = context.paths.resolve(step.wanted)
         return output, write(output, None)
-    read = file_sha256(step.source)
+    read = step.sha256()
     place = shelf(
         context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
     )
@@ -196,7 +216,7 @@ def _kept_or_shelved(
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)
         return place.path, {**found, "reused": True}
     told = write(place.draft, place.draft_rejects)
-    if file_sha256(step.source) != read:
+    if step.sha256() != read:
         raise FileError(f"{told['input_path']}: changed while it was read")
     if told["rejects_path"] == place.draft_rejects.name:
         told["rejects_path"] = shown_path(context, place.rejects)

@@ -91,7 +91,9 @@ class PydanticValidator(BaseHandler):
                 report = check_rows(
                     context, params, source, name=logical, output=output, rejects=rejects
                 )
-        told = as_json(context, report) | cost(watch, read=source, wrote=output)
+        told = as_json(context, report) | cost(
+            watch, read=() if source is None else (source,), wrote=output
+        )
         if params.output_path is None:
             told["output_path"] = None  # goes with the attempt's folder
             if rejects is None:
@@ -186,7 +188,7 @@ def emit_valid(
     check = CheckResult(
         REJECTS_CHECK,
         passed=True,  # a breach ends the attempt before anything is made
-        metadata={"rejected": told["rejected"], "counts": told["counts"]},
+        metadata={name: told[name] for name in ("rejected", "counts") if name in told},
     )
     context.emit(
         made(
@@ -195,7 +197,7 @@ def emit_valid(
             Step.VALID,
             facts={
                 "dagster/row_count": told["rows"],
-                "dagster/uri": file_uri(told["output_path"]),
+                "dagster/uri": file_uri(told.get("output_path")),
                 **facts,
             },
             columns=columns,

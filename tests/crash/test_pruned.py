@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobu_core.store.engine import transaction
+from tests.crash.audit import violations_after_prune
 from tests.crash.children import die
 from tests.crash.dispatching import START, DispatchCase, Dispatcher, Site, Topic
 from tests.crash.test_cron import add
@@ -90,6 +91,7 @@ def test_a_prune_that_dies_is_run_again_and_nothing_comes_back(
     later = replace(busy, now=START + timedelta(days=40))
     die(case, later.do, Dispatcher.prune)
     with later.process() as process, transaction(process.engine) as connection:
+        assert violations_after_prune(connection) == []
         half = connection.scalar(sa.text("SELECT count(*) FROM job_executions"))
         assert half is not None
         assert half > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,35 @@ def test_each_stage_tells_row_and_log_how_far_it_is(begun: Attempt) -> None:
     assert len(lines) + len(seen) < 20
 
 
+def test_one_stream_tells_the_bytes_of_the_file_it_reads(data_project: Project) -> None:
+    """``fused: true`` knows no rows before the last one; the file's size says how much is left."""
+    text = "id,name,value\n" + "1,a,1.5\n" * ROWS
+    data_project.write("raw/long.csv", text)
+    heard = Heard()
+    result = data_project.run("pipeline", PARAMS | {"fused": True}, meter=heard)
+    assert heard.started == [("fused", None, len(text))]
+    assert heard.counts[-1] == (ROWS, len(text))
+    assert result["load"]["bytes_in"] == len(text)
+    assert result["validate"]["bytes_out"] > 0
+    table = data_project.emitted[-1]
+    assert table.sources["id"].asset == ("sample", "valid")
+
+
+def test_progress_of_several_files_goes_on_over_all_of_them(data_project: Project) -> None:
+    """Packed or not: their bytes on disk are one total, and are read in the end."""
+    for name in ("many/one.csv", "many/two.csv"):
+        data_project.write(name, "id,name,value\n" + "1,a,1.5\n" * 1000)
+    packed = data_project.root / "data" / "many" / "three.csv"
+    packed.write_bytes(gzip.compress(b"id,name,value\n" + b"1,a,1.5\n" * 1000))
+    heard = Heard()
+    params = {"input_path": "/data/many/*.csv", "output_path": "/data/out/all.parquet"}
+    told = data_project.run("pandas_preprocess", params, meter=heard)
+    size = sum(each.stat().st_size for each in packed.parent.glob("*.csv"))
+    assert heard.started == [("preprocess", None, size)]
+    assert heard.counts[-1] == (3000, size)
+    assert (told["rows"], told["bytes_in"]) == (3000, size)
+
+
 def test_progress_of_a_row_that_was_taken_away_ends_the_process(begun: Attempt, jobs: Jobs) -> None:
     """A refused write while rows are sent: no load, no further line of this attempt."""
     sink = MemorySink()
@@ -151,5 +181,5 @@ def _hears(bench: Bench, load: Callable[..., object]) -> None:
     meter = Heard()
     asked = bench.request(items(40_000), meter=meter)
     load(asked)
-    assert meter.started == [("load", 40_000, asked.path.stat().st_size)]
+    assert meter.started == [("load", 40_000, (bench.folder / "rows.parquet").stat().st_size)]
     assert [rows for rows, _ in meter.counts] == [16_384, 32_768, 40_000]
