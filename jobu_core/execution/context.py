@@ -70,6 +70,7 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
         work_dir=runtime.work_dir(execution.id, execution.attempt),
         installation=runtime.installation,
         free_tables=runtime.registry.free_tables,
+        code_version=runtime.registry.code_version,
         transforms=runtime.registry.transforms,
         meter=PacedMeter(
             runtime.clock,

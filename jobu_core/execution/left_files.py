@@ -7,6 +7,7 @@ named in the log, and the rest goes on.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _EXECUTION: Final = re.compile(r"[1-9][0-9]{0,18}")
 _SET_ASIDE: Final = ".pruned-"
 """Begins the name of a work folder on its way out: no execution looks for it there."""
-_TEMPORARY: Final = re.compile(r"\.jobu-[0-9a-f]{32}\.tmp")
+_TEMPORARY: Final = re.compile(r"\.jobu-(?:[0-9a-f]{16}-)?[0-9a-f]{32}\.tmp")
 _CORRECTED: Final = re.compile(r"[0-9]+-[0-9a-f]{32}\.reload|\.[0-9a-f]{32}\.new")
 
 _log: Final = structlog.get_logger(__name__)
@@ -118,6 +119,8 @@ class Sweep:
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) or _instant(found.st_mtime) >= cutoff:
                 return False
+            if _is_held(name, folder):
+                return False
             if not self.dry_run:
                 os.unlink(name, dir_fd=folder)
         except FileNotFoundError:
@@ -126,6 +129,20 @@ class Sweep:
             _not_removed(name, error)
             return False
         return True
+
+
+def _is_held(name: str, folder: int) -> bool:
+    """Whether a living process writes the file (``pipeline/temporary.py`` locks what it writes)."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: its age decides
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _folders_in(folder: Path) -> Iterator[Path]:

@@ -144,6 +144,8 @@ class HandlerContext:
     installation: str
     """UUID of this job store; part of every load key."""
     free_tables: tuple[str, ...] = ()
+    code_version: str = ""
+    """Changes with the user's modules and datasets; what was made by other code is stale."""
     transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
     meter: Meter = SILENT
     """Hears after each batch how far a stage is; tells the log and the row at their pace."""

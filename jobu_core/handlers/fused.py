@@ -19,7 +19,7 @@ from jobu_core.handlers.pandas_preprocess import (
     wishes_of,
 )
 from jobu_core.handlers.pydantic_validator import as_json, emit_valid, validation_options
-from jobu_core.handlers.stages import fingerprint
+from jobu_core.handlers.stages import depends_on, fingerprint
 from jobu_core.pipeline.fused import FusedInput, FusedPlan, Places
 from jobu_core.pipeline.load.engine import load_parquet
 from jobu_core.pipeline.load.request import Mode, Outcome
@@ -101,7 +101,7 @@ def _kept(
     """Return where outputs lie in the end: where the user said, else among the stages' own."""
     valid, invalid = wanted
     folder = context.work_dir.parent.parent / str(context.root_execution_id) / "stages"
-    made_from = fingerprint(input_sha256, params.model_dump(mode="json"), schema)
+    made_from = fingerprint(input_sha256, depends_on(context, params), schema)
     return Places(
         valid=valid or folder / f"fused-{made_from}.parquet",
         unprocessed=folder / f"fused-preprocess-{made_from}.rejects.parquet",

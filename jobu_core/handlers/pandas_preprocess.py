@@ -211,6 +211,8 @@ def emit_parquet(
     renamed = rename_of(params.rename, dataset) or {}
     columns = tuple((name, kind) for name, kind in told["columns"])
     transformed = transform_of(params, context.declarations) is not None
+    if "files" in facts:  # the result has them all
+        facts["files"] = len(facts["files"])
     context.emit(
         made(
             context,

@@ -38,7 +38,7 @@ from jobu_core.handlers.pandas_preprocess import (
 )
 from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidateParams
 from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
-from jobu_core.handlers.stages import fingerprint, shelf
+from jobu_core.handlers.stages import depends_on, fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
 from jobu_core.pipeline.sources import sha256_of_files
 
@@ -208,9 +208,7 @@ def _kept_or_shelved(
         output = context.paths.resolve(step.wanted)
         return output, write(output, None)
     read = step.sha256()
-    place = shelf(
-        context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
-    )
+    place = shelf(context, step.name, fingerprint(read, depends_on(context, params), step.schema))
     found = place.published()
     if found is not None:
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)

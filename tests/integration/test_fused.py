@@ -79,15 +79,30 @@ SAME = (
     ),
     Sameness("append", CLEAN, {"mode": "append"}),
     Sameness("replace in place", params={"replace_strategy": "delete"}),
+    Sameness("several files", params={"input_path": "/data/raw/part*.csv"}),
+    Sameness("transformed", params={"transform": "trimmed", "filters": {"id": {"ne": "9"}}}),
+    Sameness("transformed as a whole", CLEAN, {"transform": "twice", "transform_scope": "file"}),
     Sameness("header only", "id,name,value\n", {"allow_empty": True}),
 )
+
+
+def trimmed(frame: Any) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """Return the rows with names without blanks."""
+    return frame.assign(name=frame["name"].str.strip())
+
+
+def twice(frame: Any) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """Return every other row, each two times."""
+    return frame.iloc[[at for at in range(0, len(frame), 2) for _ in range(2)]]
 
 
 @pytest.mark.parametrize("case", SAME, ids=lambda case: case.name)
 def test_one_stream_makes_what_three_stages_make(bench: Bench, case: Sameness) -> None:
     """Rows in their order, the bytes of the Parquet, rejects, result and materializations."""
     project = make_project(bench)
-    project.write("raw/in.csv", "").write_text(case.text, encoding=case.encoding)
+    project.registry = replace(project.registry, transforms={"trimmed": trimmed, "twice": twice})
+    for name in ("in", "part1", "part2"):
+        project.write(f"raw/{name}.csv", "").write_text(case.text, encoding=case.encoding)
     params = {"dataset": "sample", "input_path": INPUT, **KEPT, **case.params}
     found = [_made(project, params, execution) for execution in (1, 2)]
     three, fused = found

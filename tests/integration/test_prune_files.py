@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from jobu_core.pipeline.temporary import beside
 from tests.prune_bench import PruneBench
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 DAY: Final = 86_400.0
-TEMPORARY: Final = f".jobu-{'0123456789abcdef' * 2}.tmp"
+TEMPORARY: Final = f".jobu-{'0123456789abcdef'}-{'0123456789abcdef' * 2}.tmp"
 CORRECTED: Final = f"7-{'0123456789abcdef' * 2}.reload"
 
 
@@ -112,13 +113,26 @@ def test_half_written_outputs_of_yesterday_go(bench: PruneBench, tmp_path: Path)
     outside = aged(tmp_path / "elsewhere" / TEMPORARY, 2)
     others = [aged(data / name, 2) for name in ("rows.tmp", ".jobu-x.tmp", f"x{TEMPORARY}")]
     (data / "link").symlink_to(outside.parent)
-    linked = data / f".jobu-{'f' * 32}.tmp"
+    linked = data / f".jobu-{'f' * 16}-{'f' * 32}.tmp"
     linked.symlink_to(others[0])
     os.utime(linked, (0, 0), follow_symlinks=False)
     assert bench.prune(dry_run=True).temporary_files == 1
     assert bench.prune().temporary_files == 1
     assert not old.exists()
     assert all(each.exists() for each in (young, outside, linked, *others))
+
+
+def test_an_output_that_is_being_written_stays_whatever_its_age(bench: PruneBench) -> None:
+    """A process that waits for a day holds its lock; what a dead one left goes."""
+    output = bench.root / "data" / "rows.parquet"
+    with beside(output) as own:
+        aged(own, 400)
+        assert bench.prune(dry_run=True).temporary_files == 0
+        assert bench.prune().temporary_files == 0
+        assert own.exists()
+    aged(own, 400)  # as its writer would have left it, had it been killed
+    assert bench.prune().temporary_files == 1
+    assert not own.exists()
 
 
 def test_corrected_rejects_go_once_no_execution_reads_them(bench: PruneBench) -> None:
