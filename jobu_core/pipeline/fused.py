@@ -152,6 +152,8 @@ class _Writing:
 class FusedRows(Source):
     """An open stream; made by ``FusedInput.open``."""
 
+    stage = "fused"
+
     def __init__(
         self, asked: FusedInput, rows: Processing, check: BatchCheck, outputs: ExitStack
     ) -> None:
@@ -160,6 +162,7 @@ class FusedRows(Source):
         self._whole = arrow_schema(check.columns)
         self.schema = pa.schema([field for field in self._whole if field.name != ROW_COLUMN])
         self.nulls = {}
+        self.total_bytes = rows.source.total_bytes
         self._asked = asked
         self._rows = rows
         self._check = check
@@ -167,6 +170,11 @@ class FusedRows(Source):
         self._facts: Facts | None = None
         self._reports: FusedReports | None = None
         self._writing: _Writing | None = None
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes of the user's files that were read, ahead of the rows."""
+        return self._rows.source.read_bytes
 
     @property
     def facts(self) -> Facts | None:

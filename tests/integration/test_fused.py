@@ -129,7 +129,7 @@ def _made(project: Project, params: dict[str, Any], execution: int) -> dict[str,
         ),
         "result": _told(result),
         "emitted": [
-            (each.asset, _told(each.metadata), each.columns, each.checks)
+            (each.asset, _told(each.metadata), each.columns, each.checks, each.sources)
             for each in project.emitted
         ],
         "left": [
@@ -147,9 +147,13 @@ def _rejects(*paths: Path) -> list[dict[str, Any]] | None:
 
 
 _OWN = frozenset(
-    {"file", "output_path", "rejects_path", "load_id", "load_key", "execution_id", "fused"}
+    {
+        *("file", "output_path", "rejects_path", "load_id", "load_key", "execution_id", "fused"),
+        *("seconds", "bytes_in", "bytes_out"),
+    }
 )
-"""Names of executions and of files that only jobu knows; not the same, or only in one."""
+"""Names of executions and of files that only jobu knows, and what a stage cost; not the same,
+or only in one."""
 
 
 def _told(value: Any) -> Any:  # noqa: ANN401 - JSON

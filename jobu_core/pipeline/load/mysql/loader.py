@@ -16,6 +16,7 @@ from pymysql import err
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
+from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
@@ -94,7 +95,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     server is not there. Whatever is raised, readers see nothing of the load.
     """
     with (
-        request.input.open() as source,
+        open_metered(request) as source,
         open_session(request.url, request.target.database) as session,
     ):
         refuse_reserved(session, request.target)
