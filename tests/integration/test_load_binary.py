@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from jobu_core.errors import DataError
+from jobu_core.errors import DataError, TargetBusy
 from jobu_core.pipeline.load.columns import ColumnPlan, compare_columns, read_columns
 from jobu_core.pipeline.load.formats import BINARY, CSV, format_of
 from jobu_core.pipeline.load.identifiers import parse_table
 from jobu_core.pipeline.load.postgres import load_parquet
 from jobu_core.pipeline.load.postgres_preview import preview_load
+from jobu_core.pipeline.load.rows import copy_rows
 from jobu_core.pipeline.load.table import require_table
 from tests.wire_strategies import PAIRS, SETUP, Pair, batches
 
@@ -232,6 +233,17 @@ def test_one_column_without_a_binary_form_makes_all_go_as_text(bench: Bench) -> 
     assert wires == ["COPY csv", "COPY csv (not proven in binary)"]
     load_parquet(asked)
     assert bench.rows("SELECT at, v FROM t") == [(1, 1200)]
+
+
+def test_a_column_that_was_altered_after_the_plan_takes_no_bytes(bench: Bench) -> None:
+    """An int64 is as wide as a double: the server would take one for the other."""
+    bench.run("CREATE TABLE t (v bigint)", "CREATE TABLE altered (v double precision)")
+    plans = plans_of(bench, "t", [("v", pa.int64())])
+    asked = bench.request(pa.table({"v": [42]}), "t")
+    with asked.input.open() as source, psycopg.connect(bench.url) as connection:
+        with pytest.raises(TargetBusy, match="altered while it was loaded"):
+            copy_rows(connection, parse_table("altered"), source, plans)
+        assert copy_rows(connection, parse_table("t"), source, plans) == 1
 
 
 def assert_arrive_alike(
