@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DATABASE = "warehouse"
 """How the configuration calls the target."""
 
+ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(100), value double)"
+
 
 class MysqlBench(Bench):
     """One MySQL database and a folder of files."""

@@ -11,8 +11,11 @@ import typer
 
 from jobu_admin.cli.output import print_record
 from jobu_admin.cli.session import open_store, operator
+from jobu_core.errors import JobuError
 from jobu_core.execution.retention import MIN_AGE, Pruning
+from jobu_core.pipeline.load.engine import sweep
 from jobu_core.pipeline.paths import Paths
+from jobu_core.services.runtime import database_urls
 from jobu_core.store.engine import transaction
 from jobu_core.store.retention import runs_in_use
 
@@ -51,7 +54,8 @@ def prune(
     """Delete executions, settled dead letters, skips, runs and files that ended long ago.
 
     Nothing that could come again is forgotten, nothing unfinished is touched. It may
-    be stopped at any moment, and runs beside everything else.
+    be stopped at any moment, and runs beside everything else. Tables that killed
+    replaces left in MySQL targets are settled too.
     """
     given = None if older_than is None else _age(older_than)
     with open_store() as runtime:
@@ -67,8 +71,25 @@ def prune(
         pruned = pruning.prune(cutoff)
         runs = _prune_runs(runtime, cutoff, dry_run=dry_run)
         pruning.record(operator(), pruned, runs)
+        swept, unswept = ([], []) if dry_run else _sweep_targets(runtime)
     told = {"dry_run": dry_run, "ended_before": cutoff, **asdict(pruned), "runs": runs}
-    print_record(told, as_json=as_json)
+    print_record({**told, "load_targets": swept}, as_json=as_json)
+    for problem in unswept:
+        typer.echo(f"jobu: {problem}", err=True)
+    if unswept:
+        raise typer.Exit(1)
+
+
+def _sweep_targets(runtime: Runtime) -> tuple[list[str], list[str]]:
+    """Settle what dead replaces left in load targets; return what was done, and what was not."""
+    done: list[str] = []
+    failed: list[str] = []
+    for name, url in database_urls(runtime.settings).items():
+        try:
+            done += sweep(url, name)
+        except JobuError as error:
+            failed.append(f"load target {name} was not swept: {error}")
+    return done, failed
 
 
 def _prune_runs(runtime: Runtime, cutoff: datetime, *, dry_run: bool) -> int:

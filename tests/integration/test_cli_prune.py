@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from jobu_admin.cli import build_app
+from jobu_core.log import configure_logging
 from tests.prune_bench import PruneBench
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
+
+    from tests.mysql_bench import MysqlBench
 
 
 @pytest.fixture
@@ -73,3 +77,27 @@ def test_an_age_that_is_none_or_too_young_is_a_usage_error(
     result = jobu("--older-than", age)
     assert result.exit_code == 2
     assert bench.executions == {kept}
+
+
+def test_what_dead_replaces_left_in_load_targets_is_settled(
+    jobu: Callable[..., Result], project: Path, dead_swap: MysqlBench
+) -> None:
+    """A dry run leaves it, a run says what it did; a target that is away is told, the rest done."""
+    configure_logging(logging.WARNING)  # as the command does: what is swept is logged as well
+    _add_target(project, "warehouse", dead_swap.url)
+    jobu("--dry-run")
+    assert len(dead_swap.tables()) == 2
+    (done,) = json.loads(jobu("--json").stdout)["load_targets"]
+    assert "removed jobu_new_" in done
+    assert dead_swap.tables() == {"items"}
+    _add_target(project, "away", "mysql://user:secret@127.0.0.1:9/none")
+    result = jobu("--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["load_targets"] == []
+    assert "load target away was not swept" in result.stderr
+    assert "secret" not in result.output
+
+
+def _add_target(project: Path, name: str, url: str) -> None:
+    file = project / "config" / "database.yaml"
+    file.write_text(f"{file.read_text()}  {name}:\n    url: {url}\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from jobu_core.pipeline.load.mysql.session import open_session
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.services.doctor import examine
 from tests.load_bench import items
-from tests.mysql_bench import DATABASE
+from tests.mysql_bench import DATABASE, ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tests.load_bench import Bench
     from tests.mysql_bench import MysqlBench
 
-ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(100), value double)"
-
 
 def wanted(bench: MysqlBench, mode: Mode = Mode.REPLACE, table: str = "items") -> Wanted:
     """Return a dataset's wish."""
@@ -41,17 +39,6 @@ def wanted(bench: MysqlBench, mode: Mode = Mode.REPLACE, table: str = "items") -
 def problems(url: str, *tables: Wanted) -> list[str]:
     """Return what the doctor finds."""
     return [each.found for each in examine_target(url, DATABASE, tables).problems]
-
-
-@pytest.fixture
-def dead_swap(mysql_bench: MysqlBench) -> MysqlBench:
-    """Leave a new table beside ``items`` as a load does that dies."""
-    mysql_bench.run(ITEMS, "INSERT INTO items VALUES (1, 'old', 0)")
-    request = mysql_bench.request(items(3), mode=Mode.REPLACE)
-    with open_session(mysql_bench.url, DATABASE) as session:
-        swap = swap_ledger.note_swap(session, request, definition="any")
-        mysql_bench.run(f"CREATE TABLE `{swap.new.table}` LIKE items")
-    return mysql_bench
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ from jobu_core.pipeline.load.mysql.loader import load_parquet, read_load
 from jobu_core.pipeline.load.request import Mode, Outcome, Strategy
 from tests.fix_proxy import Cut
 from tests.load_bench import items
-from tests.mysql_bench import DATABASE
+from tests.mysql_bench import DATABASE, ITEMS
 from tests.outage.sweep import cut_everywhere
 
 if TYPE_CHECKING:
     from tests.fix_mysql_proxy import MysqlProxy
     from tests.mysql_bench import MysqlBench
 
-ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(100), value double)"
 FOUND = ("SELECT id FROM items ORDER BY id", [(1,), (2,), (3,)])
 WAYS: list[Any] = [
     pytest.param({}, id="append"),
