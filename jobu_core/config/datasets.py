@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobu_core.config.sections import Section
 
@@ -33,9 +33,19 @@ class DatasetSettings(Section):
     """Name of a registered pydantic model."""
     target: str
     """``database.schema.table``, for example ``default.public.orders``."""
-    mode: Literal["append", "replace"] = "append"
+    mode: Literal["append", "replace", "upsert"] = "append"
+    keys: tuple[str, ...] = ()
+    """Columns that tell one row from another, for mode upsert."""
     max_errors: int | None = None
     max_error_rate: float | None = None
     show_values: bool = False
     """Whether cell values may appear in rejects, logs and the UI."""
     owners: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _keys_of_an_upsert(self) -> Self:
+        if len(set(self.keys)) != len(self.keys):
+            raise ValueError("keys: each column once")
+        if (self.mode == "upsert") != bool(self.keys):
+            raise ValueError("mode: upsert and keys need each other")
+        return self

@@ -112,6 +112,28 @@ def _known_target(params: ValidateParams, declared: Declarations) -> TableName |
     return None if dataset is None else dataset.target
 
 
+def check_load(params: LoadParams, declared: Declarations) -> None:
+    """Raise InvalidParams for a load that could never work, whatever is in the file."""
+    target_of(params, declared)
+    keys_of(params, dataset_of(params, declared.datasets))
+
+
+def keys_of(params: LoadParams, dataset: Dataset | None) -> tuple[str, ...]:
+    """Return the keys of an upsert: given, else the dataset's; of other modes none.
+
+    Raises InvalidParams for an upsert without keys, and for keys without an upsert.
+    """
+    if mode_of(params, dataset) is not Mode.UPSERT:
+        if params.keys is not None:
+            raise InvalidParams("keys: only mode upsert has keys")
+        return ()
+    known = () if dataset is None else dataset.settings.keys
+    found = known if params.keys is None else tuple(params.keys)
+    if not found:
+        raise InvalidParams("keys: mode upsert needs the columns that tell one row from another")
+    return found
+
+
 def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:
     """Return the mode: given, else the dataset's, else append."""
     if params.truncate_before:

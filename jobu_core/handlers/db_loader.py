@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from jobu_core.errors import InvalidParams
 from jobu_core.handlers.base import BaseHandler, CheckResult, handler
 from jobu_core.handlers.dataset_values import (
+    check_load,
     dataset_of,
     is_dataset_target,
+    keys_of,
     mode_of,
     needed,
     target_of,
@@ -51,7 +53,7 @@ class DbLoader(BaseHandler):
 
     def check(self, params: DbLoaderParams, declared: Declarations) -> None:
         """Refuse an unknown dataset, a forbidden table, a missing path."""
-        target_of(params, declared)
+        check_load(params, declared)
         needed(params.input_path, "input_path", "it is a stage of pipeline")
 
     def committed(self, params: DbLoaderParams, identity: Identity) -> Mapping[str, Any] | None:
@@ -126,6 +128,7 @@ def load_request(
         target=target,
         url=url,
         mode=mode_of(params, dataset),
+        keys=keys_of(params, dataset),
         strategy=params.replace_strategy,
         create=create,
         guards=Guards(params.allow_empty, params.max_shrink),
@@ -157,6 +160,7 @@ def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, 
                 "rejected": result.rejected,
                 "mode": result.mode,
                 "strategy": result.strategy,
+                **_merged(result),
                 "outcome": result.outcome.value,
                 "load_id": result.load_id,
                 "load_key": result.load_key,
@@ -178,6 +182,14 @@ def _as_json(result: LoadResult) -> dict[str, Any]:
         "load_id": result.load_id,
         "load_key": result.load_key,
     }
+    told |= _merged(result)
     if result.outcome is not Outcome.LOADED:
         told["reason"] = result.outcome.value
     return told
+
+
+def _merged(result: LoadResult) -> dict[str, Any]:
+    """Return what an upsert counted, as far as it could."""
+    if result.merged is None:
+        return {}
+    return {"inserted": result.merged.inserted, "updated": result.merged.updated}

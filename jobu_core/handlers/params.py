@@ -77,7 +77,8 @@ class LoadParams(DataParams):
     target_db: str | None = None
     mode: Literal["append", "replace", "upsert"] | None = None
     """The dataset's, else append."""
-    keys: list[str] | None = None
+    keys: Annotated[list[str], Field(min_length=1)] | None = None
+    """Columns that tell one row from another, for mode upsert; the dataset's unless given."""
     truncate_before: bool = False
     """The older name of mode replace."""
     replace_strategy: Strategy = Strategy.AUTO
@@ -91,12 +92,12 @@ class LoadParams(DataParams):
 
     @model_validator(mode="after")
     def _later_values(self) -> Self:
-        if self.mode == "upsert" or self.keys is not None:
-            raise NotAvailableYet("mode: upsert and keys are not available yet")
+        if self.keys is not None and len(set(self.keys)) != len(self.keys):
+            raise ValueError("keys: each column once")
         if self.load_key == "content":
             raise NotAvailableYet("load_key: content is not available yet")
-        if self.truncate_before and self.mode == "append":
-            raise ValueError("truncate_before: true means mode: replace, but mode is append")
+        if self.truncate_before and self.mode not in {None, "replace"}:
+            raise ValueError(f"truncate_before: true means mode: replace, but mode is {self.mode}")
         if self.target_db is not None and self.target_table is None:
             raise ValueError("target_db needs target_table")
         return self

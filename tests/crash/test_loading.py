@@ -24,12 +24,18 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "delete": {"mode": "replace", "replace_strategy": "delete"},
     "swap": {"mode": "replace", "replace_strategy": "swap"},
     "create": {"target_table": "made", "create": True},
+    "upsert": {"mode": "upsert", "keys": ["id"]},
 }
 
 _OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
+_OLD_KEYS: LiteralString = "INSERT INTO items VALUES (9, 'old', 0), (-1, 'old', 0)"
+_MERGED: LiteralString = """
+SELECT count(*), count(*) FILTER (WHERE name = 'old'), count(*) FILTER (WHERE id > 0) FROM items
+"""
 _TABLES: LiteralString = """
 SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE nspname = 'public' AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
+ WHERE (nspname = 'public' OR nspname LIKE 'pg_temp%')
+   AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
  ORDER BY relname
 """
 
@@ -72,6 +78,10 @@ LOADS = (
     LoadCase("swap.old_dropped", (11, 14), how="swap"),
     LoadCase("swap.belongings_put_on", (11, 14), how="swap"),
     LoadCase("swap.granted", (11, 14), how="swap"),
+    LoadCase("upsert.staging_made", (11, 14), how="upsert"),
+    LoadCase("upsert.staged", (11, 14), how="upsert"),
+    LoadCase("upsert.merged", (11, 14), how="upsert"),
+    LoadCase("load.committed", (11, 14), how="upsert", committed=True),
 )
 
 
@@ -87,6 +97,8 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     table = "made" if case.how == "create" else "items"
     if case.how in {"delete", "swap"}:
         aftermath.target.run(_OLD_ROWS)
+    if case.how == "upsert":
+        aftermath.target.run("CREATE UNIQUE INDEX ON items (id)", _OLD_KEYS)
     tables = aftermath.target.rows(_TABLES)
     batch = aftermath.launched("db_loader", params=case.params)
 
@@ -94,8 +106,9 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     if case.how == "create":
         assert aftermath.target.rows(_TABLES) == tables
     else:
-        before = 3 if case.how in {"delete", "swap"} else 0
-        assert aftermath.target.count("items") == (10 if case.committed else before)
+        before = {"delete": 3, "swap": 3, "upsert": 2}.get(case.how, 0)
+        after = 11 if case.how == "upsert" else 10
+        assert aftermath.target.count("items") == (after if case.committed else before)
         assert aftermath.target.rows(_TABLES) == tables
 
     aftermath.settle()
@@ -104,6 +117,10 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     assert isinstance(row.result, dict)
     assert row.result["outcome"] == ("already_loaded" if case.committed else "loaded")
     audit(aftermath.runtime.engine)
+    if case.how == "upsert":
+        assert aftermath.target.rows(_MERGED) == [(11, 1, 10)]
+        assert aftermath.target.rows("SELECT rows FROM jobu_loads") == [(10,)]
+        return
     audit_loads(aftermath.site.url, f"public.{table}")
     assert aftermath.target.count(table) == 10
 

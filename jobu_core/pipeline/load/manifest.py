@@ -190,7 +190,7 @@ def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:
 
 
 def lock_target(connection: psycopg.Connection, request: LoadRequest) -> None:
-    """Wait for other replaces of the same table; held until the transaction ends."""
+    """Wait for other replaces and upserts of the same table; held until the transaction ends."""
     key = advisory_key("target", request.target.in_database)
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
 

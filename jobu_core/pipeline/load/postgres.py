@@ -17,6 +17,7 @@ from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.columns import ColumnPlan, plan_columns, read_columns
+from jobu_core.pipeline.load.keys import insist_on_keys
 from jobu_core.pipeline.load.manifest import (
     Loaded,
     advisory_key,
@@ -34,7 +35,14 @@ from jobu_core.pipeline.load.replace import (
     empty_in_place,
     lock_for_append,
 )
-from jobu_core.pipeline.load.request import LoadRequest, LoadResult, Mode, Outcome, Strategy
+from jobu_core.pipeline.load.request import (
+    LoadRequest,
+    LoadResult,
+    Merged,
+    Mode,
+    Outcome,
+    Strategy,
+)
 from jobu_core.pipeline.load.rows import analyze, copy_rows, count_rows
 from jobu_core.pipeline.load.session import (
     bound_locks,
@@ -56,6 +64,7 @@ from jobu_core.pipeline.load.table import (
     refuse_reserved,
     require_table,
 )
+from jobu_core.pipeline.load.upsert import check_keys, merge, stage_rows
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
@@ -74,6 +83,7 @@ class _Landed:
     rows: int
     strategy: str
     columns: tuple[tuple[str, str], ...]
+    merged: Merged | None = None
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
@@ -154,10 +164,10 @@ class _Loader:
         if load_id is None:
             return self._already(same_load(self.connection, self.request))
         reach("load.claimed")
-        if self.request.mode is Mode.REPLACE:
+        if self.request.mode is not Mode.APPEND:
             lock_target(self.connection, self.request)
-            if newer_exists(self.connection, self.request):
-                raise _StaleReplaceError
+        if self.request.mode is Mode.REPLACE and newer_exists(self.connection, self.request):
+            raise _StaleReplaceError
         landed = self._land(strategy, load_id)
         self.request.check_lease()
         reach("load.landed")
@@ -176,6 +186,8 @@ class _Loader:
             return self._create()
         if self.request.mode is Mode.APPEND:
             return self._append()
+        if self.request.mode is Mode.UPSERT:
+            return self._upsert("upsert")
         chosen = choose_strategy(self.connection, self.request.target, table, strategy)
         if chosen is Strategy.SWAP:
             return self._swap(load_id)
@@ -184,8 +196,13 @@ class _Loader:
     def _create(self) -> _Landed:
         if not self.request.create:
             require_table(self.connection, self.request.target)
-        create_table(self.connection, self.request.target, self.source.schema)
+        keys = self.request.keys
+        if self.request.mode is Mode.UPSERT:
+            insist_on_keys(keys, self.request.target)
+        create_table(self.connection, self.request.target, self.source.schema, keys=keys)
         reach("load.table_created")
+        if self.request.mode is Mode.UPSERT:
+            return self._upsert("create")
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "create")
 
@@ -193,6 +210,17 @@ class _Loader:
         lock_for_append(self.connection, self.request.target)
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "append")
+
+    def _upsert(self, how: str) -> _Landed:
+        connection, target, keys = self.connection, self.request.target, self.request.keys
+        lock_for_append(connection, target)
+        table = require_table(connection, target)
+        there = read_columns(connection, table.oid)
+        check_keys(connection, target, table, there, keys=keys, file=self.source.schema.names)
+        plans = self._plan(table)
+        stage = stage_rows(connection, target, self.source, plans, keys)
+        rows, merged = merge(connection, target, table, stage, plans=plans, keys=keys)
+        return _Landed(rows, how, _shown(plans), merged)
 
     def _in_place(self, chosen: Strategy) -> _Landed:
         target = self.request.target
@@ -279,6 +307,7 @@ class _Loader:
             rejected=self.request.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
+            merged=None if landed is None else landed.merged,
         )
 
 

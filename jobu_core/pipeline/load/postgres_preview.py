@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.columns import compare_columns, encode_batch, read_columns
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.replace import check_guards, choose_strategy
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.load.session import open_session
 from jobu_core.pipeline.load.source import open_source
 from jobu_core.pipeline.load.table import find_table, refuse_reserved, require_schema
+from jobu_core.pipeline.load.upsert import check_keys
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
         if request.mode is Mode.REPLACE:
             check_guards(connection, request, table, source.rows)
         how = _way(connection, request, table)
-    except (LoadRefused, SchemaMismatch) as error:
+        if request.mode is Mode.UPSERT:
+            _check_keys(connection, request, source, table)
+    except (DataError, LoadRefused, SchemaMismatch) as error:
         problems.append(str(error))
     if table is None:
         columns = _made(source.schema, problems)
@@ -69,6 +73,20 @@ def _way(connection: psycopg.Connection, request: LoadRequest, table: Table | No
     if request.mode is Mode.REPLACE:
         return choose_strategy(connection, request.target, table, request.strategy).value
     return request.mode.value
+
+
+def _check_keys(
+    connection: psycopg.Connection, request: LoadRequest, source: Source, table: Table | None
+) -> None:
+    """Raise what speaks against an upsert by the request's keys."""
+    names = source.schema.names
+    if table is None:
+        insist_on_keys(request.keys, request.target)
+        refuse_unknown_keys(request.keys, request.target, file=names, table=None)
+    else:
+        there = read_columns(connection, table.oid)
+        check_keys(connection, request.target, table, there, keys=request.keys, file=names)
+    refuse_null_keys(request.keys, source.nulls, request.target)
 
 
 def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:

@@ -104,6 +104,15 @@ class LoadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """What an upsert did to the rows of the table; None where it could not be told."""
+
+    inserted: int | None
+    updated: int | None
+    """Keys that were there; their columns have the file's values now."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """What the manifest says about a load, and how it was done this time."""
 
@@ -114,8 +123,11 @@ class LoadResult:
     target: str
     mode: str
     rows: int
-    """Landed in the table; equals the rows read and sent."""
+    """Landed in the table; equals the rows read and sent. Of an upsert: distinct keys of
+    the file, each a row of the table that is as its last row in the file says."""
     rejected: int
     strategy: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     """(name, column type) of the table, where this attempt loaded it."""
+    merged: Merged | None = None
+    """Where this attempt did an upsert."""

@@ -16,6 +16,7 @@ from pymysql import err
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate
@@ -53,8 +54,8 @@ from jobu_core.pipeline.load.mysql.tables import (
     refuse_reserved,
     require_table,
 )
-from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys, merge, stage_rows
-from jobu_core.pipeline.load.request import LoadResult, Mode, Outcome, Strategy
+from jobu_core.pipeline.load.mysql.upsert import check_keys, merge, stage_rows
+from jobu_core.pipeline.load.request import LoadResult, Merged, Mode, Outcome, Strategy
 from jobu_core.pipeline.load.source import open_source
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class _Landed:
     rows: int
     strategy: str
     columns: tuple[tuple[str, str], ...]
+    merged: Merged | None = None
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
@@ -166,7 +168,9 @@ class _Loader:
 
     def _make(self) -> LoadResult:
         if self.request.mode is Mode.UPSERT:
-            insist_on_keys(self.request.keys, self.request.target)
+            keys, target = self.request.keys, self.request.target
+            insist_on_keys(keys, target)
+            refuse_null_keys(keys, self.source.nulls, target)
         rows, plans = make_new(self.session, self.request, self.source, self._plan, self.clock)
         return self._recorded(_Landed(rows, "create", _shown(plans)))
 
@@ -222,19 +226,19 @@ class _Loader:
 
     def _upsert(self) -> LoadResult:
         target, keys = self.request.target, self.request.keys
-        insist_on_keys(keys, target)
-        check_keys(self.session, target, keys)
+        check_keys(self.session, target, keys=keys, file=self.source.schema.names)
         plans = self._plan(target)
         staged = stage_rows(self.session, target, self.source, plans, keys)
 
         def land() -> _Landed:
-            rows = merge(self.session, target, plans, keys)
-            if rows != staged:
+            matched, added = merge(self.session, target, plans, keys)
+            if matched + added != staged:
                 raise LoadRefused(
-                    f"{target}: {staged} keys in the file, {rows} rows changed or added; "
-                    "does a trigger of the table change keys?"
+                    f"{target}: {staged} keys in the file, {matched + added} rows changed or "
+                    "added; does a trigger of the table change keys?"
                 )
-            return _Landed(rows, Mode.UPSERT.value, _shown(plans))
+            updated = 0 if len(plans) == len(keys) else matched
+            return _Landed(staged, Mode.UPSERT.value, _shown(plans), Merged(added, updated))
 
         return self._transact(land)
 
@@ -326,6 +330,7 @@ class _Loader:
             rejected=self.request.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
+            merged=None if landed is None else landed.merged,
         )
 
 

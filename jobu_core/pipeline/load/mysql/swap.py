@@ -19,7 +19,7 @@ from jobu_core.pipeline.load.mysql.failures import (
     TABLE_EXISTS,
     number_of,
 )
-from jobu_core.pipeline.load.mysql.rows import send_rows
+from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, joined
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.load.mysql.swap_ledger import (
@@ -37,6 +37,7 @@ from jobu_core.pipeline.load.mysql.tables import (
     next_number,
     triggers_of,
 )
+from jobu_core.pipeline.load.request import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,7 +136,7 @@ def make_new(
         create_table(session, swap.new, source.schema, keys=request.keys)
         reach("mysql_swap.made")
         plans = plans_for(swap.new)
-        rows = _fill(session, swap, source, plans)
+        rows = _fill(session, swap, source, plans, keyed=request.mode is Mode.UPSERT)
         request.check_lease()
         swap = mark_ready(session, swap, rows)
         _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
@@ -152,12 +153,18 @@ def _fill(
     swap: Swap,
     source: Source,
     plans: Sequence[ColumnPlan],
+    *,
+    keyed: bool = False,
 ) -> int:
-    """Load the new table in a transaction of its own; return its rows, counted there."""
+    """Load the new table in a transaction of its own; return its rows, counted there.
+
+    ``keyed``: of rows with the same keys the last stays.
+    """
+    on_duplicate = OnDuplicate.REPLACE if keyed else OnDuplicate.FAIL
     with session.transaction():
-        sent = send_rows(session, swap.new, source, plans)
+        sent = send_rows(session, swap.new, source, plans, on_duplicate)
         landed = count_rows(session, swap.new)
-    if not sent == landed == source.rows:
+    if not keyed and not sent == landed == source.rows:
         raise LoadRefused(
             f"{swap.target}: {source.rows} rows in the file, {sent} sent, {landed} in the new table"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.identifiers import reserved
+from jobu_core.pipeline.load.keys import refuse_unknown_keys
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, joined, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.types import columns_of_schema
@@ -120,9 +121,7 @@ def create_table(
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{name}: the file has no columns to create a table from")
-    missing = sorted(set(keys) - {column.name for column in columns})
-    if missing:
-        raise SchemaMismatch(f"{name}: keys not in the file: {', '.join(missing)}")
+    refuse_unknown_keys(keys, name, file=[each.name for each in columns], table=None)
     session.run("{statement}", statement=create_statement(name, columns, keys=keys))
 
 

@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused, SchemaMismatch
+from jobu_core.errors import SchemaMismatch
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
+from jobu_core.pipeline.load.mysql.columns import read_columns
 from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import composed, joined, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
@@ -49,8 +51,20 @@ SELECT {staged} FROM {stage} AS s LEFT JOIN {target} AS t ON {same} WHERE {absen
 """
 
 
-def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> None:
-    """Raise SchemaMismatch unless a unique index is on exactly these columns, whole."""
+def check_keys(
+    session: Session,
+    target: TableName,
+    *,
+    keys: Sequence[str],
+    file: Sequence[str],
+) -> None:
+    """Raise LoadRefused or SchemaMismatch unless rows can be told apart by ``keys``.
+
+    Needed is a unique index on exactly these columns, whole.
+    """
+    insist_on_keys(keys, target)
+    there = [column.name for column in read_columns(session, target)]
+    refuse_unknown_keys(keys, target, file=file, table=there)
     found: dict[str, list[tuple[str, int | None]]] = {}
     key = {"schema": target.schema, "table": target.table}
     for schema, name, index, column, part in session.rows(_INDEXES, key):
@@ -58,9 +72,14 @@ def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> None
             found.setdefault(index, []).append((column, part))
     wanted = {(column, None) for column in keys}
     if not any(set(columns) == wanted for columns in found.values()):
+        statement = composed(
+            "ALTER TABLE {target} ADD UNIQUE INDEX ({keys})",
+            target=table_name(target),
+            keys=joined(map(quoted, keys)),
+        )
         raise SchemaMismatch(
-            f"{target}: upsert needs a unique index on exactly ({', '.join(keys)}), "
-            "on whole columns"
+            f"{target}: upsert needs a unique index on exactly its keys, on whole columns: "
+            f"{statement.text}"
         )
 
 
@@ -73,12 +92,9 @@ def stage_rows(
 ) -> int:
     """Fill the temporary table; of rows with the same keys the last stays. Return how many.
 
-    What is the same, the target's own collations say. Raises SchemaMismatch when a key is
-    not in the file, DataError when a key is null.
+    What is the same, the target's own collations say. Raises DataError when a key is null.
     """
-    missing = sorted(set(keys) - {plan.name for plan in plans})
-    if missing:
-        raise SchemaMismatch(f"{target}: keys not in the file: {', '.join(missing)}")
+    refuse_null_keys(keys, source.nulls, target)
     stage = target.beside(_STAGE)
     session.run("DROP TEMPORARY TABLE IF EXISTS {stage}", stage=table_name(stage))
     session.run(
@@ -99,8 +115,8 @@ def merge(
     target: TableName,
     plans: Sequence[ColumnPlan],
     keys: Sequence[str],
-) -> int:
-    """Change the rows that are there and add the others; return how many both were."""
+) -> tuple[int, int]:
+    """Change the rows that are there and add the others; return how many each were."""
     stage, table = table_name(target.beside(_STAGE)), table_name(target)
     same = joined((_pair(name) for name in keys), " AND ")
     changed = [_pair(plan.name) for plan in plans if plan.name not in keys]
@@ -118,13 +134,7 @@ def merge(
         absent=composed("t.{name}", name=quoted(keys[0])),
     )
     reach("mysql_upsert.added")
-    return int(matched) + added
-
-
-def insist_on_keys(keys: Sequence[str], target: TableName) -> None:
-    """Raise LoadRefused when an upsert was asked for without keys."""
-    if not keys:
-        raise LoadRefused(f"{target}: mode upsert needs keys")
+    return int(matched), added
 
 
 def _pair(name: str) -> Sql:
