@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from jobu_core.config.sections import Section
 
+OnNewColumn = Literal["fail", "ignore", "add"]
+OnMissingColumn = Literal["fail", "null"]
+
 
 class CsvOptions(Section):
     """How a CSV file is written down."""
@@ -36,6 +39,11 @@ class DatasetSettings(Section):
     mode: Literal["append", "replace", "upsert"] = "append"
     keys: tuple[str, ...] = ()
     """Columns that tell one row from another, for mode upsert."""
+    on_new_column: OnNewColumn | None = None
+    """What becomes of a column that the model, or the table, does not have. Unset: for the
+    model what its own ``extra`` says, for the table ``fail``."""
+    on_missing_column: OnMissingColumn = "fail"
+    """Whether the model's, or the table's, nullable columns may be missing in a file."""
     max_errors: int | None = None
     max_error_rate: float | None = None
     show_values: bool = False

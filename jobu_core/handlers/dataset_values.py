@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from jobu_core.config.datasets import CsvOptions
+    from jobu_core.config.datasets import CsvOptions, OnMissingColumn, OnNewColumn
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.handlers.params import (
+        ContractParams,
         DataParams,
         PreprocessParams,
         RejectParams,
@@ -132,6 +133,20 @@ def keys_of(params: LoadParams, dataset: Dataset | None) -> tuple[str, ...]:
     if not found:
         raise InvalidParams("keys: mode upsert needs the columns that tell one row from another")
     return found
+
+
+def new_column_of(params: ContractParams, dataset: Dataset | None) -> OnNewColumn | None:
+    """Return what becomes of new columns: given, else the dataset's, else None."""
+    if params.on_new_column is None and dataset is not None:
+        return dataset.settings.on_new_column
+    return params.on_new_column
+
+
+def missing_column_of(params: ContractParams, dataset: Dataset | None) -> OnMissingColumn:
+    """Return what becomes of missing columns: given, else the dataset's, else ``fail``."""
+    if params.on_missing_column is None:
+        return "fail" if dataset is None else dataset.settings.on_missing_column
+    return params.on_missing_column
 
 
 def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:

@@ -11,8 +11,10 @@ from jobu_core.handlers.dataset_values import (
     dataset_of,
     is_dataset_target,
     keys_of,
+    missing_column_of,
     mode_of,
     needed,
+    new_column_of,
     target_of,
 )
 from jobu_core.handlers.lineage import Step, made
@@ -25,6 +27,7 @@ from jobu_core.pipeline.load.request import (
     LoadRequest,
     LoadResult,
     Outcome,
+    SchemaPolicy,
     load_key,
 )
 from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
@@ -131,6 +134,9 @@ def load_request(
         keys=keys_of(params, dataset),
         strategy=params.replace_strategy,
         create=create,
+        policy=SchemaPolicy(
+            new_column_of(params, dataset) or "fail", missing_column_of(params, dataset)
+        ),
         guards=Guards(params.allow_empty, params.max_shrink),
         installation=context.installation,
         root_execution_id=context.root_execution_id,
@@ -161,6 +167,7 @@ def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, 
                 "mode": result.mode,
                 "strategy": result.strategy,
                 **_merged(result),
+                **_changes(result),
                 "outcome": result.outcome.value,
                 "load_id": result.load_id,
                 "load_key": result.load_key,
@@ -182,7 +189,7 @@ def _as_json(result: LoadResult) -> dict[str, Any]:
         "load_id": result.load_id,
         "load_key": result.load_key,
     }
-    told |= _merged(result)
+    told |= _merged(result) | _changes(result)
     if result.outcome is not Outcome.LOADED:
         told["reason"] = result.outcome.value
     return told
@@ -193,3 +200,13 @@ def _merged(result: LoadResult) -> dict[str, Any]:
     if result.merged is None:
         return {}
     return {"inserted": result.merged.inserted, "updated": result.merged.updated}
+
+
+def _changes(result: LoadResult) -> dict[str, Any]:
+    """Return what the schema contract did, where file and table differ."""
+    found = {
+        "added_columns": list(result.changes.added),
+        "ignored_columns": list(result.changes.ignored),
+        "missing_columns": list(result.changes.left_out),
+    }
+    return {name: columns for name, columns in found.items() if columns}

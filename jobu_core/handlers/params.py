@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from jobu_core.config.datasets import CsvOptions
+from jobu_core.config.datasets import CsvOptions, OnMissingColumn, OnNewColumn
 from jobu_core.errors import NotAvailableYet
 from jobu_core.pipeline.load.request import Strategy
 
@@ -60,7 +60,17 @@ class PreprocessParams(RejectParams):
             raise NotAvailableYet("transform is not available yet")
 
 
-class ValidateParams(RejectParams):
+class ContractParams(DataParams):
+    """What becomes of columns that only one side has: file and model, model and table."""
+
+    on_new_column: OnNewColumn | None = None
+    """The dataset's unless given. Unset in both: for the model what its ``extra`` says, for
+    the table ``fail``."""
+    on_missing_column: OnMissingColumn | None = None
+    """The dataset's, else ``fail``."""
+
+
+class ValidateParams(RejectParams, ContractParams):
     """Rows against a model."""
 
     model: str | None = None
@@ -69,7 +79,7 @@ class ValidateParams(RejectParams):
     null_means: Literal["null", "missing"] | None = None
 
 
-class LoadParams(DataParams):
+class LoadParams(ContractParams):
     """Parquet → table."""
 
     target_table: str | None = None

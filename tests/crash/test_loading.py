@@ -25,6 +25,7 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "swap": {"mode": "replace", "replace_strategy": "swap"},
     "create": {"target_table": "made", "create": True},
     "upsert": {"mode": "upsert", "keys": ["id"]},
+    "add": {"on_new_column": "add"},
 }
 
 _OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
@@ -33,7 +34,7 @@ _MERGED: LiteralString = """
 SELECT count(*), count(*) FILTER (WHERE name = 'old'), count(*) FILTER (WHERE id > 0) FROM items
 """
 _TABLES: LiteralString = """
-SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT relname, relnatts FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (nspname = 'public' OR nspname LIKE 'pg_temp%')
    AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
  ORDER BY relname
@@ -82,6 +83,8 @@ LOADS = (
     LoadCase("upsert.staged", (11, 14), how="upsert"),
     LoadCase("upsert.merged", (11, 14), how="upsert"),
     LoadCase("load.committed", (11, 14), how="upsert", committed=True),
+    LoadCase("load.columns_added", (11, 14), how="add"),
+    LoadCase("load.manifest_finished", (11, 14), how="add"),
 )
 
 
@@ -99,6 +102,8 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
         aftermath.target.run(_OLD_ROWS)
     if case.how == "upsert":
         aftermath.target.run("CREATE UNIQUE INDEX ON items (id)", _OLD_KEYS)
+    if case.how == "add":
+        aftermath.target.run("ALTER TABLE items DROP COLUMN value")
     tables = aftermath.target.rows(_TABLES)
     batch = aftermath.launched("db_loader", params=case.params)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobu_core.config import DatasetSettings
-from jobu_core.errors import ConfigError, InvalidParams
+from jobu_core.errors import ConfigError, FileError, InvalidParams
 from jobu_core.pipeline.datasets import build_datasets
 from tests.handler_bench import Project, make_project
+from tests.load_bench import items
 
 if TYPE_CHECKING:
     from tests.load_bench import Bench
@@ -87,3 +88,20 @@ def test_keys_that_the_model_has_not_are_refused(keyed_project: Project) -> None
     settings = KEYED.model_copy(update={"keys": ("ids",)})
     with pytest.raises(ConfigError, match=r"datasets\.keyed\.keys: .*'ids'.*did you mean 'id'"):
         build_datasets({"keyed": settings}, keyed_project.registry.models)
+
+
+def test_the_schema_contract_goes_from_the_dataset_to_model_and_table(bench: Bench) -> None:
+    """What params say wins; the result names the columns."""
+    lenient = KEYED.model_copy(update={"on_new_column": "ignore", "mode": "append", "keys": ()})
+    project = make_project(bench, lenient=lenient)
+    project.write("raw/sample.csv", "id,name,value,colour\n1,a,1,red\n")
+    bench.run("CREATE TABLE keyed (id bigint, name text, remark text)")
+    params = {"dataset": "lenient", "on_missing_column": "null"}
+    told = project.run("pipeline", params)["load"]
+    assert (told["ignored_columns"], told["missing_columns"]) == (["value"], ["remark"])
+    with pytest.raises(FileError, match="'colour' is not of the model"):
+        project.run("pipeline", params | {"on_new_column": "fail"}, execution_id=2)
+    bench.file(items(2), "data/rows.parquet")
+    adding = params | {"input_path": "/data/rows.parquet", "on_new_column": "add"}
+    told = project.run("db_loader", adding, execution_id=3)
+    assert told["added_columns"] == ["value"]

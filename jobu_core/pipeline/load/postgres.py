@@ -7,7 +7,7 @@ whether there is anything left to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,7 +16,7 @@ import structlog
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
-from jobu_core.pipeline.load.columns import ColumnPlan, plan_columns, read_columns
+from jobu_core.pipeline.load.columns import ColumnPlan, read_columns
 from jobu_core.pipeline.load.keys import insist_on_keys
 from jobu_core.pipeline.load.manifest import (
     Loaded,
@@ -29,6 +29,7 @@ from jobu_core.pipeline.load.manifest import (
     newer_exists,
     same_load,
 )
+from jobu_core.pipeline.load.new_columns import compare, settle_columns
 from jobu_core.pipeline.load.replace import (
     check_guards,
     choose_strategy,
@@ -41,6 +42,7 @@ from jobu_core.pipeline.load.request import (
     Merged,
     Mode,
     Outcome,
+    SchemaChanges,
     Strategy,
 )
 from jobu_core.pipeline.load.rows import analyze, copy_rows, count_rows
@@ -84,6 +86,7 @@ class _Landed:
     strategy: str
     columns: tuple[tuple[str, str], ...]
     merged: Merged | None = None
+    changes: SchemaChanges = field(default_factory=SchemaChanges)
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
@@ -184,6 +187,12 @@ class _Loader:
             check_guards(self.connection, self.request, table, self.source.rows)
         if table is None:
             return self._create()
+        changes = settle_columns(
+            self.connection, self.request, self.source, table, clock=self.clock
+        )
+        return replace(self._by_mode(table, strategy, load_id), changes=changes)
+
+    def _by_mode(self, table: Table, strategy: Strategy, load_id: int) -> _Landed:
         if self.request.mode is Mode.APPEND:
             return self._append()
         if self.request.mode is Mode.UPSERT:
@@ -260,12 +269,8 @@ class _Loader:
         return _Landed(rows, Strategy.SWAP.value, _shown(plans))
 
     def _plan(self, table: Table) -> tuple[ColumnPlan, ...]:
-        return plan_columns(
-            self.source.schema,
-            self.source.nulls,
-            read_columns(self.connection, table.oid),
-            table=str(self.request.target),
-        )
+        found = compare(self.connection, self.request, self.source, table)
+        return found.sendable(str(self.request.target))
 
     def _copy(self, plans: tuple[ColumnPlan, ...], how: str) -> _Landed:
         rows = copy_rows(self.connection, self.request.target, self.source, plans)
@@ -308,6 +313,7 @@ class _Loader:
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
             merged=None if landed is None else landed.merged,
+            changes=SchemaChanges() if landed is None else landed.changes,
         )
 
 

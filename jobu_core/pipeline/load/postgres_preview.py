@@ -54,7 +54,7 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
     if table is None:
         columns = _made(source.schema, problems)
     else:
-        columns = _matched(connection, source, table, problems)
+        columns = _matched(connection, request, source, table, problems)
     return LoadPreview(
         target=str(request.target),
         exists=table is not None,
@@ -102,20 +102,25 @@ def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
 
 
 def _matched(
-    connection: psycopg.Connection, source: Source, table: Table, problems: list[str]
+    connection: psycopg.Connection,
+    request: LoadRequest,
+    source: Source,
+    table: Table,
+    problems: list[str],
 ) -> tuple[ColumnPreview, ...]:
     """Hold the file's columns against the table's, and its values against the encoders."""
     there = read_columns(connection, table.oid)
-    plans, differences = compare_columns(source.schema, source.nulls, there)
-    problems += differences
-    if not differences:
+    found = compare_columns(source.schema, source.nulls, there, request.policy)
+    problems += found.differences
+    if not found.differences:
         try:
             for batch in source.batches():
-                encode_batch(batch, plans)
+                encode_batch(batch, found.plans)
         except DataError as error:
             problems.append(str(error))
-    types = {each.name: each.shown for each in there}
-    sent = {each.name for each in plans}
+    new = {each.name: each.type.postgres for each in found.agreement.new}
+    types = {each.name: each.shown for each in there} | new
+    sent = {each.name for each in found.plans} | set(new)
     return tuple(
         ColumnPreview(
             field.name,

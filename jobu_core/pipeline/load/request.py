@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from jobu_core.config.datasets import OnMissingColumn, OnNewColumn
     from jobu_core.pipeline.load.identifiers import TableName
 
 
@@ -57,6 +58,28 @@ class Guards:
     """Largest part of the rows, 0 to 1, that a replace may take away."""
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaPolicy:
+    """What becomes of columns that only the file or only the table has."""
+
+    on_new: OnNewColumn = "fail"
+    """``ignore``: it is not loaded. ``add``: the table gets it, nullable."""
+    on_missing: OnMissingColumn = "fail"
+    """``null``: a column that takes null is left out of the load: new rows have null there,
+    rows that an upsert changes keep what they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChanges:
+    """What the policy made of a file's and a table's differences; names of columns."""
+
+    added: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """Of the file, not loaded."""
+    left_out: tuple[str, ...] = ()
+    """Of the table, not in the file."""
+
+
 def load_key(installation: str, root_execution_id: int, target: TableName) -> str:
     """Return the manifest key of an execution's load, the same for every attempt."""
     return f"{installation}:{root_execution_id}:load:{target}"
@@ -87,6 +110,7 @@ class LoadRequest:
     keys: tuple[str, ...] = ()
     """Columns that tell one row from another; for ``upsert`` only."""
     guards: Guards = Guards()
+    policy: SchemaPolicy = SchemaPolicy()
     rejected: int = 0
     hidden: tuple[str, ...] = ()
     """Columns of the file that are jobu's own and not loaded."""
@@ -131,3 +155,4 @@ class LoadResult:
     """(name, column type) of the table, where this attempt loaded it."""
     merged: Merged | None = None
     """Where this attempt did an upsert."""
+    changes: SchemaChanges = SchemaChanges()

@@ -143,6 +143,18 @@ def create_statement(
     return sql.SQL("CREATE TABLE {} (\n    {}\n)").format(target.quoted, inside)
 
 
+def add_columns(
+    connection: psycopg.Connection, target: TableName, columns: Sequence[Column]
+) -> None:
+    """Let the table have these columns too, nullable; the caller holds its lock."""
+    added = [
+        sql.SQL("ADD COLUMN {} {}").format(column(each.name), type_of(each)) for each in columns
+    ]
+    connection.execute(
+        sql.SQL("ALTER TABLE {} {}").format(target.quoted, sql.SQL(", ").join(added))
+    )
+
+
 def type_of(found: Column) -> sql.Composable:
     """Return a column's type for a statement."""
     return _TYPES.get(found.type.postgres) or _numeric(found.type.postgres)

@@ -7,7 +7,7 @@ says what becomes of a load that is killed between the two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,7 +18,6 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
-from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate
 from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
@@ -32,6 +31,7 @@ from jobu_core.pipeline.load.mysql.manifest import (
     same_load,
     take_lock,
 )
+from jobu_core.pipeline.load.mysql.new_columns import compare, settle_columns
 from jobu_core.pipeline.load.mysql.rows import send_rows
 from jobu_core.pipeline.load.mysql.session import Session, open_session
 from jobu_core.pipeline.load.mysql.statements import table as table_name
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from jobu_core.clock import Clock
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.manifest import Loaded
+    from jobu_core.pipeline.load.mysql.columns import ColumnPlan
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
 
@@ -136,7 +137,7 @@ class _Loader:
         refuse_truncate(self.request)
         appends = self.request.mode is Mode.APPEND
         if appends and find_table(self.session, self.request.target):
-            return self._append()
+            return self._changed(self._append)
         if not self.request.create:
             require_table(self.session, self.request.target)
         return self._alone()
@@ -163,8 +164,14 @@ class _Loader:
                 _log.warning("table_appeared", table=str(request.target))
         if request.mode is Mode.APPEND:
             release_lock(session, lock)
-            return self._append()
-        return self._upsert() if request.mode is Mode.UPSERT else self._replace()
+            return self._changed(self._append)
+        return self._changed(self._upsert if request.mode is Mode.UPSERT else self._replace)
+
+    def _changed(self, load: Callable[[], LoadResult]) -> LoadResult:
+        """Let the table have the file's new columns first, if the request says so."""
+        changes = settle_columns(self.session, self.request, self.source)
+        result = load()
+        return replace(result, changes=changes) if result.outcome is Outcome.LOADED else result
 
     def _make(self) -> LoadResult:
         if self.request.mode is Mode.UPSERT:
@@ -281,12 +288,8 @@ class _Loader:
         return self._already(found)
 
     def _plan(self, name: TableName) -> tuple[ColumnPlan, ...]:
-        return plan_columns(
-            self.source.schema,
-            self.source.nulls,
-            read_columns(self.session, name),
-            table=str(self.request.target),
-        )
+        found = compare(self.session, self.request, self.source, name)
+        return found.sendable(str(self.request.target))
 
     def _insist(self, rows: int, where: str) -> None:
         if rows != self.source.rows:

@@ -102,16 +102,17 @@ def _matched(
 ) -> tuple[ColumnPreview, ...]:
     """Hold the file's columns against the table's, and its values against the encoders."""
     there = read_columns(session, request.target)
-    plans, differences = compare_columns(source.schema, source.nulls, there)
-    problems += differences
-    if not differences:
+    found = compare_columns(source.schema, source.nulls, there, request.policy)
+    problems += found.differences
+    if not found.differences:
         try:
             for batch in source.batches():
-                encode_batch(batch, plans)
+                encode_batch(batch, found.plans)
         except DataError as error:
             problems.append(str(error))
-    types = {each.name: each.shown for each in there}
-    sent = {each.name for each in plans}
+    new = {each.name: each.type.mysql for each in found.agreement.new}
+    types = {each.name: each.shown for each in there} | new
+    sent = {each.name for each in found.plans} | set(new)
     return tuple(
         ColumnPreview(
             field.name,

@@ -148,6 +148,16 @@ def create_statement(
     )
 
 
+def add_column(session: Session, name: TableName, column: Column) -> None:
+    """Let the table have this column too, nullable; MySQL commits it at once."""
+    session.run(
+        "ALTER TABLE {table} ADD COLUMN {name} {type} NULL",
+        table=table_name(name),
+        name=quoted(column.name),
+        type=_definition(column.name, column.type, in_key=False),
+    )
+
+
 def definition_of(session: Session, name: TableName) -> str:
     """Return what SHOW CREATE TABLE says, without the name and the next number."""
     _, text = session.one("SHOW CREATE TABLE {table}", table=table_name(name))
