@@ -12,7 +12,7 @@ from jobu_admin.cli.data_files import find_file
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared, open_store, operator
 from jobu_core.errors import FileError
-from jobu_core.execution.rejected import reject_files, rejected_of
+from jobu_core.execution.rejected import inputs_of, reject_files, rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.models import MAX_ID
@@ -60,7 +60,9 @@ def show(
         settings, _ = load_declared()
         files = [find_file(settings, reference)[0]]
     found, total = first_rejects(files, limit)
-    print_rows(found, _COLUMNS, as_json=as_json, empty="no rejects")
+    several = len({row["source_file"] for row in found}) > 1
+    columns = ("source_file", *_COLUMNS) if several else _COLUMNS
+    print_rows(found, columns, as_json=as_json, empty="no rejects")
     if total > len(found) and not as_json:
         typer.echo(f"and {total - len(found)} more (--limit)")
 
@@ -81,8 +83,8 @@ def export(
             found = get_execution(connection, execution)
         rejected = rejected_of(runtime, found)
         _, csv = params_of(runtime, found)
-        source = runtime.paths.resolve(rejected.source_name)
-        rows = export_rejected(source, rejected, csv=csv, output=file)
+        sources = inputs_of(runtime, rejected)
+        rows = export_rejected(sources, rejected, csv=csv, output=file)
     if as_json:
         print_json({"rows": rows, "file": str(file)})
         return

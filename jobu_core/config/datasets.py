@@ -10,6 +10,7 @@ from jobu_core.config.sections import Section
 
 OnNewColumn = Literal["fail", "ignore", "add"]
 OnMissingColumn = Literal["fail", "null"]
+Compression = Literal["auto", "none", "gzip", "zstd", "bz2"]
 
 
 class CsvOptions(Section):
@@ -21,6 +22,8 @@ class CsvOptions(Section):
     null_values: tuple[str, ...] | Literal["pandas"] = ()
     """Further spellings of null; an unquoted empty cell always is one."""
     newlines_in_values: bool = True
+    compression: Compression = "auto"
+    """``auto``: by the file's first bytes, whatever its name."""
 
 
 class DatasetSettings(Section):

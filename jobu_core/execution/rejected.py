@@ -8,6 +8,7 @@ from jobu_core.errors import Conflict, FileError
 from jobu_core.models import Status
 from jobu_core.pipeline.corrections import Rejected
 from jobu_core.pipeline.rejects_read import problems_by_row
+from jobu_core.pipeline.sources import InputFile, RowPlaces, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,10 +66,17 @@ def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
             f"itself and load it again (`jobu executions retry {execution.id}`)"
         )
     told = result["preprocess"]
-    problems = problems_by_row(reject_files(runtime, execution))
+    files = tuple(SourceFile(**each) for each in told.get("files", ()))
+    problems = problems_by_row(reject_files(runtime, execution), RowPlaces(files))
     if not problems:
         raise Conflict(f"execution {execution.id} rejected no row")
-    return Rejected(told["input_path"], told["source_sha256"], problems)
+    return Rejected(told["input_path"], told["source_sha256"], problems, files)
+
+
+def inputs_of(runtime: ExecutionRuntime, rejected: Rejected) -> tuple[InputFile, ...]:
+    """Return the files that were loaded, in their order; they need not be there any more."""
+    names = [each.name for each in rejected.files] or [rejected.source_name]
+    return tuple(InputFile(runtime.paths.resolve(name), name) for name in names)
 
 
 def _named(result: Any) -> Iterator[str]:  # noqa: ANN401 - a handler's own result

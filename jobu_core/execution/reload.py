@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict, FileError, InvalidParams, NotFound
-from jobu_core.execution.rejected import rejected_of
+from jobu_core.execution.rejected import inputs_of, rejected_of
 from jobu_core.handlers.base import Declarations
 from jobu_core.handlers.dataset_values import csv_of, dataset_of, mode_of, target_of
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
@@ -77,13 +77,14 @@ def reload_rejected(
     with transaction(runtime.engine) as connection:
         execution = get_execution(connection, execution_id)
     rejected = rejected_of(runtime, execution)
-    params, csv = params_of(runtime, execution)
+    params, loaded = params_of(runtime, execution)
+    csv = loaded.model_copy(update={"compression": "auto"})  # a person corrects plain text
     corrections = read_corrections(corrected, rejected, name=name, csv=csv)
     if not corrections.rows:
         raise FileError(f"{name}: has no rows")
-    source = runtime.paths.resolve(rejected.source_name)
+    source = inputs_of(runtime, rejected)[0].path
     if source.is_file():  # else the run itself will tell of missing columns
-        refuse_other_columns(corrections, source, name=name, csv=csv)
+        refuse_other_columns(corrections, source, name=name, csv=loaded)
     _refuse_replaced(runtime, execution, params)
     folder = source.parent / FOLDER
     made = _Making(runtime, execution, params, corrections, csv, folder)
@@ -144,6 +145,7 @@ class _Making:
         old = self.execution
         params = {key: old.params[key] for key in old.params if key not in _OF_THE_WHOLE_FILE}
         params["input_path"] = self.runtime.paths.logical(path)
+        params["csv"] = self.csv.model_dump(mode="json", exclude_defaults=True)
         dataset = dataset_of(self.params, self.runtime.registry.datasets)
         if mode_of(self.params, dataset) is Mode.REPLACE:
             params["mode"] = Mode.APPEND.value  # the other rows of the file are there

@@ -30,6 +30,7 @@ from jobu_core.pipeline.load.request import (
     SchemaPolicy,
     load_key,
 )
+from jobu_core.pipeline.load.source import ParquetInput
 from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
@@ -127,7 +128,12 @@ def load_request(
     provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
     return LoadRequest(
-        path=path,
+        input=ParquetInput(
+            path,
+            file_sha256(path) if provenance is None else provenance.source_sha256,
+            rejected=0 if provenance is None else provenance.rejected,
+            hidden=(ROW_COLUMN,),
+        ),
         target=target,
         url=url,
         mode=mode_of(params, dataset),
@@ -143,10 +149,7 @@ def load_request(
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
-        source_sha256=file_sha256(path) if provenance is None else provenance.source_sha256,
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
-        rejected=0 if provenance is None else provenance.rejected,
-        hidden=(ROW_COLUMN,),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
     )

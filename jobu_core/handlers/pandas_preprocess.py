@@ -5,9 +5,10 @@ The name is the predecessor's; the reading is Arrow's, in batches.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import BaseHandler, handler
 from jobu_core.handlers.dataset_values import (
     csv_of,
@@ -24,7 +25,9 @@ from jobu_core.handlers.dataset_values import (
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import PreprocessParams
 from jobu_core.pipeline.filters import Filters
+from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
+from jobu_core.pipeline.sources import Input, InputFile
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class PandasPreprocessParams(PreprocessParams):
     """Params of ``pandas_preprocess``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """The Parquet file to write."""
 
@@ -82,24 +85,35 @@ def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
         type_named(name)
 
 
-def find_input(context: HandlerContext, params: PreprocessParams, given: str | None) -> Path | None:
-    """Return the input file; None when it is missing and ``if_missing`` says skip."""
+def find_input(
+    context: HandlerContext, params: PreprocessParams, given: str | None
+) -> Input | None:
+    """Return the input, its files in the order of their names.
+
+    None when there is none and ``if_missing`` says skip.
+    """
     logical = input_of(given, dataset_of(params, context.datasets))
-    found = context.paths.expand(logical)
-    if len(found) > 1:
-        raise NotAvailableYet(f"{logical}: {len(found)} files match; several are not available yet")
-    if found:
-        return found[0]
+    named = {context.paths.logical(path): path for path in context.paths.expand(logical)}
+    files = tuple(InputFile(named[name], name) for name in sorted(named))
+    if is_pattern(logical) and not _wants_hidden(logical):
+        files = tuple(each for each in files if not _wants_hidden(each.name))
+    if files:
+        return Input(files[0].name if len(files) == 1 else logical, files)
     if params.if_missing == "skip":
         context.logger.info("input is missing", input_path=logical)
         return None
     raise FileError(f"{logical}: no such file")
 
 
+def _wants_hidden(path: str) -> bool:
+    """Whether a part of the path begins with a dot: what a pattern does not mean by itself."""
+    return "/." in path
+
+
 def write_rows(
     context: HandlerContext,
     params: PreprocessParams,
-    source: Path,
+    source: Input,
     *,
     output: Path,
     rejects: Path | None,
@@ -108,9 +122,9 @@ def write_rows(
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
     report = preprocess(
-        source,
+        source.files,
         output_path=output,
-        source_name=context.paths.logical(source),
+        source_name=source.name,
         csv=csv_of(params.csv, dataset),
         rename=rename_of(params.rename, dataset),
         filters=filters_of(params, dataset),
@@ -127,10 +141,11 @@ def write_rows(
         "rejected": report.rejected,
         "counts": report.counts,
         "columns": [list(column) for column in report.columns],
-        "input_path": context.paths.logical(source),
+        "input_path": source.name,
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
+        **({"files": [asdict(each) for each in report.files]} if len(report.files) > 1 else {}),
     }
 
 

@@ -37,6 +37,7 @@ from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidatePara
 from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
 from jobu_core.handlers.stages import fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
+from jobu_core.pipeline.sources import sha256_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ class PipelineParams(PreprocessParams, ValidateParams, LoadParams):
     """Params of ``pipeline``: those of its three stages; all may come from ``dataset``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """Where to keep the preprocessed Parquet; not kept unless given."""
     valid_path: str | None = None
@@ -116,7 +117,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
             read_by=_reader(params.output_path),
         )
 
-    step = _Step("preprocess", source, params.output_path)
+    step = _Step("preprocess", source.paths, params.output_path)
     path, told = _kept_or_shelved(context, params, step, write)
     emit_parquet(context, params, told)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
@@ -143,7 +144,7 @@ def _validate(
     model = model_of(params, context.declarations)
     digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
     schema = {"core": model.__pydantic_core_schema__, "decimals": digits}
-    step = _Step("validate", source, params.valid_path, schema)
+    step = _Step("validate", (source,), params.valid_path, schema)
     path, told = _kept_or_shelved(context, params, step, write)
     emit_valid(context, params, told)
     return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
@@ -165,9 +166,13 @@ class _Step:
     """A stage that writes a file: what it reads, and where the user wants its output."""
 
     name: str
-    source: Path
+    sources: tuple[Path, ...]
     wanted: str | None
     schema: object = None
+
+    def sha256(self) -> str:
+        """Return the hash of what it reads."""
+        return sha256_of_files(file_sha256(each) for each in self.sources)
 
 
 def _reader(wanted: str | None) -> Reader:
@@ -185,7 +190,7 @@ def _kept_or_shelved(
     if step.wanted is not None:
         output = context.paths.resolve(step.wanted)
         return output, write(output, None)
-    read = file_sha256(step.source)
+    read = step.sha256()
     place = shelf(
         context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
     )
@@ -194,7 +199,7 @@ def _kept_or_shelved(
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)
         return place.path, {**found, "reused": True}
     told = write(place.draft, place.draft_rejects)
-    if file_sha256(step.source) != read:
+    if step.sha256() != read:
         raise FileError(f"{told['input_path']}: changed while it was read")
     if told["rejects_path"] == place.draft_rejects.name:
         told["rejects_path"] = shown_path(context, place.rejects)

@@ -60,6 +60,8 @@ class CsvBatch:
 
     rows: pa.RecordBatch
     ragged: tuple[RaggedRow, ...]
+    file: int = 0
+    """Which of several files they are from; 0 is the first."""
 
 
 class CsvReader:
@@ -214,7 +216,9 @@ def open_csv(
     Raises FileError for a file that cannot be read as declared, InvalidParams for
     options that no file could satisfy.
     """
-    with InputBytes(path, name=name, encoding=options.encoding) as source:
+    with InputBytes(
+        path, name=name, encoding=options.encoding, compression=options.compression
+    ) as source:
         yield CsvReader(source, name=name, options=options, rename=rename, block_bytes=block_bytes)
 
 

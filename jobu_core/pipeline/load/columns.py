@@ -83,6 +83,7 @@ class ColumnPlan:
     name: str
     shown: str
     encode: Encode
+    required: bool = False
 
 
 def read_columns(connection: psycopg.Connection, table: int) -> tuple[TargetColumn, ...]:
@@ -135,7 +136,7 @@ def compare_columns(
         encode = encoder(field.type, column.type)
         differences += _against(field, column, nulls.get(field.name, 0), encode)
         if encode is not None:
-            plans.append(ColumnPlan(field.name, column.shown, encode))
+            plans.append(ColumnPlan(field.name, column.shown, encode, column.required))
     return Comparison(tuple(plans), agreement, (*differences, *agreement.problems))
 
 
@@ -143,8 +144,11 @@ def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.Recor
     """Return the batch as the wire wants it; raises DataError naming the column."""
     arrays = []
     for plan in plans:
+        cells = batch.column(plan.name)
+        if plan.required and cells.null_count:
+            raise DataError(f"column {plan.name!r} has nulls and is NOT NULL in the table")
         try:
-            arrays.append(plan.encode(batch.column(plan.name)))
+            arrays.append(plan.encode(cells))
         except DataError as error:
             raise DataError(f"column {plan.name!r}: {error}") from error
     return pa.record_batch(arrays, names=[plan.name for plan in plans])

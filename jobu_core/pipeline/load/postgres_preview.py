@@ -8,10 +8,9 @@ from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.columns import compare_columns, encode_batch, read_columns
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
-from jobu_core.pipeline.load.replace import check_guards, choose_strategy
+from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.load.session import open_session
-from jobu_core.pipeline.load.source import open_source
 from jobu_core.pipeline.load.table import find_table, refuse_reserved, require_schema
 from jobu_core.pipeline.load.upsert import check_keys
 from jobu_core.pipeline.types import columns_of_schema
@@ -31,7 +30,7 @@ _WIRE: Final = "COPY csv"
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what a load of the request would do; raises as the dispatcher's says."""
     with (
-        open_source(request.path, request.hidden) as source,
+        request.input.open() as source,
         open_session(request.url, request.target.database, "jobu:try") as connection,
     ):
         connection.execute(_READ_ONLY)
@@ -45,7 +44,8 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
     how: str | None = None
     try:
         if request.mode is Mode.REPLACE:
-            check_guards(connection, request, table, source.rows)
+            before = rows_before(connection, request, table)
+            check_guards(request, source.known().rows, before)
         how = _way(connection, request, table)
         if request.mode is Mode.UPSERT:
             _check_keys(connection, request, source, table)

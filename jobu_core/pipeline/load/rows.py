@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -13,10 +14,10 @@ from jobu_core.errors import LoadRefused
 from jobu_core.pipeline.load.columns import encode_batch
 from jobu_core.pipeline.load.session import one
 from jobu_core.pipeline.load.wire import to_csv
-from jobu_core.pipeline.overlap import ahead
+from jobu_core.pipeline.overlap import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from jobu_core.pipeline.load.columns import ColumnPlan
     from jobu_core.pipeline.load.identifiers import TableName
@@ -35,10 +36,12 @@ def copy_rows(
     source: Source,
     plans: Sequence[ColumnPlan],
 ) -> int:
-    """Send every row of the file and return how many landed.
+    """Send every row of the source and return how many landed.
 
-    Raises LoadRefused when the file gave another number of rows than its footer
-    says, DataError when the server refuses a value.
+    Raises LoadRefused when the source gave another number of rows than it says it
+    has, DataError when the server refuses a value, and what the source raises. The
+    source is read in the caller's thread, which may run a user's code for it, and
+    what was read before is sent in another.
     """
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(
         target.quoted,
@@ -46,23 +49,23 @@ def copy_rows(
     )
     sent = 0
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy, ahead(_encoded(source, plans)) as portions:
-            for encoded, rows in portions:
-                for start in range(0, len(encoded), _SLICE_BYTES):
-                    copy.write(encoded[start : start + _SLICE_BYTES])
-                    reach("copy.slice_sent")
-                sent += rows
+        with cursor.copy(statement) as copy, behind(partial(_send, copy)) as send:
+            for batch in source.batches():
+                send(to_csv(encode_batch(batch, plans)))
+                sent += batch.num_rows
         landed = cursor.rowcount
         reach("copy.ended")
-    if sent != source.rows:
-        raise LoadRefused(f"{source.path.name}: footer says {source.rows} rows, {sent} were read")
+    expected = source.known().rows
+    if sent != expected:
+        raise LoadRefused(f"{source.name}: has {expected} rows by its own count, {sent} were read")
     return landed
 
 
-def _encoded(source: Source, plans: Sequence[ColumnPlan]) -> Generator[tuple[memoryview, int]]:
-    """Yield the rows as CSV, a portion at a time, with how many they are."""
-    for batch in source.batches():
-        yield to_csv(encode_batch(batch, plans)), batch.num_rows
+def _send(copy: psycopg.Copy, encoded: memoryview) -> None:
+    """Write a portion of rows, in slices."""
+    for start in range(0, len(encoded), _SLICE_BYTES):
+        copy.write(encoded[start : start + _SLICE_BYTES])
+        reach("copy.slice_sent")
 
 
 def count_rows(connection: psycopg.Connection, target: TableName, table: Table) -> int:

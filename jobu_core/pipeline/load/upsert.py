@@ -119,8 +119,9 @@ def stage_rows(
         ),
     )
     refuse_null_keys(keys, dict(zip(keys, nulls, strict=True)), target)
-    if sent != source.rows:
-        raise LoadRefused(f"{target}: {source.rows} rows in the file, {sent} were staged")
+    expected = source.known().rows
+    if sent != expected:
+        raise LoadRefused(f"{target}: {expected} rows in the file, {sent} were staged")
     return stage
 
 

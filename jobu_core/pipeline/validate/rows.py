@@ -21,8 +21,10 @@ import pyarrow as pa
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
-from jobu_core.pipeline.preprocess import ragged_problem, refuse_overwrite
+from jobu_core.pipeline.preprocess import refuse_overwrite
+from jobu_core.pipeline.processing import ragged_problem
 from jobu_core.pipeline.rejects import reject_log, rejects_beside
+from jobu_core.pipeline.sources import RowPlaces
 from jobu_core.pipeline.types import arrow_schema
 from jobu_core.pipeline.validate.batch_check import batch_check
 from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
@@ -62,7 +64,7 @@ def validate_file(
     the ValidationReport) beyond the limits; then the output is as it was and the
     rejects are written.
     """
-    refuse_overwrite(source, output_path, rejects_path or rejects_beside(output_path))
+    refuse_overwrite([source], output_path, rejects_path or rejects_beside(output_path))
     with open_rows(source, name=source_name, csv=csv or CsvOptions(), rename=rename or {}) as rows:
         return _validate(
             rows,
@@ -116,6 +118,7 @@ def _validate(
         write_parquet(output_path, arrow_schema(check.columns), read_by) as output,
         ahead(source.batches()) as batches,
     ):
+        rejects.places = RowPlaces(source.files)
         for batch in batches:
             _check_batch(batch, check, output, rejects)
             if checkpoint is not None:
@@ -133,7 +136,7 @@ def _validate(
             sha256=source.sha256,
         )
         all_rejected = report.rejected + report.rejected_before
-        output.describe(Provenance(source.name, source.sha256, "typed", all_rejected))
+        output.describe(Provenance(source.name, source.sha256, "typed", all_rejected, source.files))
         rejects.enforce(
             options.limits,
             report.rows + report.rejected_before,

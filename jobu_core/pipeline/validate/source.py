@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jobu_core.config.datasets import CsvOptions
     from jobu_core.pipeline.csv_reader import CsvReader, RaggedRow
+    from jobu_core.pipeline.sources import SourceFile
     from jobu_core.pipeline.validate.proofs import Cells
 
 MOST_ROWS: Final = 65_536
@@ -69,6 +70,10 @@ class RowSource(Protocol):
         """Rows that an earlier stage rejected."""
 
     @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The user's files that the rows are numbered through, if they are several."""
+
+    @property
     def sha256(self) -> str:
         """Hash of the user's bytes, once the batches are exhausted."""
 
@@ -97,6 +102,7 @@ class CsvRows:
 
     strings = True
     rejected_before = 0
+    files: tuple[SourceFile, ...] = ()
 
     def __init__(self, reader: CsvReader, name: str) -> None:
         """Read from ``reader``, once."""
@@ -131,6 +137,7 @@ class ParquetRows:
         self._path_name = name
         self.name = found.source_file
         self.rejected_before = found.rejected
+        self.files: tuple[SourceFile, ...] = found.files
         self.sha256 = found.source_sha256
         types = {
             field.name: python_type(field.type)
@@ -157,6 +164,7 @@ class RecordRows:
 
     strings = False
     rejected_before = 0
+    files: tuple[SourceFile, ...] = ()
     types: Mapping[str, pa.DataType] | None = None
 
     def __init__(self, records: Sequence[object], name: str) -> None:

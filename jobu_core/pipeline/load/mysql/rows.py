@@ -56,10 +56,10 @@ def send_rows(
     plans: Sequence[ColumnPlan],
     on_duplicate: OnDuplicate = OnDuplicate.FAIL,
 ) -> int:
-    """Send every row of the file and return how many landed, replaced ones twice.
+    """Send every row of the source and return how many landed, replaced ones twice.
 
-    Raises LoadRefused when the file gave another number of rows than its footer
-    says, DataError when the server refuses or changes a value.
+    Raises LoadRefused when the source gave another number of rows than it says it
+    has, DataError when the server refuses or changes a value.
     """
     counted = _Counted(source)
     if session.server.local_infile:
@@ -67,15 +67,16 @@ def send_rows(
     else:
         landed = _insert(session, target, counted, plans, on_duplicate)
     reach("mysql_rows.ended")
-    if counted.rows != source.rows:
+    expected = source.known().rows
+    if counted.rows != expected:
         raise LoadRefused(
-            f"{source.path.name}: footer says {source.rows} rows, {counted.rows} were read"
+            f"{source.name}: has {expected} rows by its own count, {counted.rows} were read"
         )
     return landed
 
 
 class _Counted:
-    """The batches of a file, and how many rows they had so far."""
+    """The batches of a source, and how many rows they had so far."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

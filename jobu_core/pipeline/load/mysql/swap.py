@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
 
+    Accept = Callable[[], None]
     PlansFor = Callable[[TableName], Sequence[ColumnPlan]]
 
 LOCK_TRY_SECONDS: Final = 0.2
@@ -91,10 +92,13 @@ def swap_in(
     source: Source,
     plans: Sequence[ColumnPlan],
     clock: Clock,
+    *,
+    accept: Accept,
 ) -> int:
     """Replace the target's rows by renames; return how many there are now.
 
-    The caller holds the target's lock. Raises CannotSwapError when the new table
+    ``accept`` is called once they are beside it, to refuse them or to finish the
+    source. The caller holds the target's lock. Raises CannotSwapError when the new table
     would not be the old one's equal.
     """
     target = request.target
@@ -106,10 +110,11 @@ def swap_in(
     try:
         _copy_definition(session, swap, before)
         rows = _fill(session, swap, source, plans)
+        accept()
         request.check_lease()
         _insist_unaltered(session, target, before)
         _continue_numbers(session, swap)
-        swap = mark_ready(session, swap, rows)
+        swap = mark_ready(session, swap, rows, source.known())
         _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
     except BaseException:
         _undo(session, swap)
@@ -125,11 +130,13 @@ def make_new(
     source: Source,
     plans_for: PlansFor,
     clock: Clock,
+    *,
+    accept: Accept,
 ) -> tuple[int, Sequence[ColumnPlan]]:
     """Make the missing target, filled before it has its name; return rows and columns.
 
-    The caller holds the target's lock. Raises TableAppearedError when somebody else
-    made it meanwhile.
+    ``accept`` is called before it gets its name. The caller holds the target's lock.
+    Raises TableAppearedError when somebody else made it meanwhile.
     """
     swap = note_swap(session, request, replacing=False)
     try:
@@ -137,8 +144,9 @@ def make_new(
         reach("mysql_swap.made")
         plans = plans_for(swap.new)
         rows = _fill(session, swap, source, plans, keyed=request.mode is Mode.UPSERT)
+        accept()
         request.check_lease()
-        swap = mark_ready(session, swap, rows)
+        swap = mark_ready(session, swap, rows, source.known())
         _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
     except BaseException:
         _undo(session, swap)
@@ -164,9 +172,10 @@ def _fill(
     with session.transaction():
         sent = send_rows(session, swap.new, source, plans, on_duplicate)
         landed = count_rows(session, swap.new)
-    if not keyed and not sent == landed == source.rows:
+    expected = source.known().rows
+    if not keyed and not sent == landed == expected:
         raise LoadRefused(
-            f"{swap.target}: {source.rows} rows in the file, {sent} sent, {landed} in the new table"
+            f"{swap.target}: {expected} rows in the file, {sent} sent, {landed} in the new table"
         )
     session.rows("ANALYZE NO_WRITE_TO_BINLOG TABLE {table}", table=table_name(swap.new))
     reach("mysql_swap.filled")

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.manifest import Loaded
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
+    from jobu_core.pipeline.load.source import Facts
 
 _log = structlog.get_logger(__name__)
 
@@ -68,9 +69,13 @@ CREATE TABLE IF NOT EXISTS {swaps} (
 """
 _NOTE: Final[LiteralString] = """
 INSERT INTO {swaps} (load_key, schema_name, table_name, new_name, old_name, target, mode,
-                     rejected, source_sha256, params_sha256, execution_id, effective_time)
+                     rejected, params_sha256, execution_id, effective_time)
 VALUES (%(load_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
-        %(rejected)s, %(source)s, %(params)s, %(execution)s, %(effective)s)
+        0, %(params)s, %(execution)s, %(effective)s)
+"""
+_READY: Final[LiteralString] = """
+UPDATE {swaps} SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s
+WHERE swap_id = %(swap_id)s
 """
 _ALL: Final[LiteralString] = """
 SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows` FROM {swaps}
@@ -120,8 +125,6 @@ def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swa
         "old": old.table if replacing else None,
         "target": target.in_database,
         "mode": request.mode.value,
-        "rejected": request.rejected,
-        "source": request.source_sha256,
         "params": request.params_sha256,
         "execution": request.execution_id,
         "effective": in_utc(request.effective_time),
@@ -132,9 +135,18 @@ def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swa
     return Swap(int(swap_id), request.load_key, target, new, old if replacing else None, None)
 
 
-def mark_ready(session: Session, swap: Swap, rows: int) -> Swap:
+def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
     """Say that the new table is complete: from now on its place decides."""
-    _set_rows(session, swap, rows)
+    session.run(
+        _READY,
+        {
+            "rows": rows,
+            "rejected": facts.rejected,
+            "source": facts.sha256,
+            "swap_id": swap.swap_id,
+        },
+        swaps=_swaps(session),
+    )
     reach("mysql_swap.ready")
     return replace(swap, rows=rows)
 
@@ -154,7 +166,7 @@ def finish_swap(session: Session, swap: Swap) -> None:
 
 def take_back(session: Session, swap: Swap) -> None:
     """Remove the new table of a swap that was not renamed; repeatable."""
-    _set_rows(session, swap, None)  # first: without it, a missing new table means renamed
+    _unready(session, swap)  # first: without it, a missing new table means renamed
     reach("mysql_swap.unready")
     _drop(session, swap.new)
     reach("mysql_swap.new_dropped")
@@ -250,10 +262,10 @@ def _noted(session: Session) -> list[Swap]:
     return found
 
 
-def _set_rows(session: Session, swap: Swap, rows: int | None) -> None:
+def _unready(session: Session, swap: Swap) -> None:
     session.run(
-        "UPDATE {swaps} SET `rows` = %(rows)s WHERE swap_id = %(swap_id)s",
-        {"rows": rows, "swap_id": swap.swap_id},
+        "UPDATE {swaps} SET `rows` = NULL WHERE swap_id = %(swap_id)s",
+        {"swap_id": swap.swap_id},
         swaps=_swaps(session),
     )
 
