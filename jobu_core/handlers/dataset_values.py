@@ -116,7 +116,14 @@ def _known_target(params: ValidateParams, declared: Declarations) -> TableName |
 def check_load(params: LoadParams, declared: Declarations) -> None:
     """Raise InvalidParams for a load that could never work, whatever is in the file."""
     target_of(params, declared)
-    keys_of(params, dataset_of(params, declared.datasets))
+    dataset = dataset_of(params, declared.datasets)
+    keys_of(params, dataset)
+    mode = mode_of(params, dataset)
+    if params.load_key == "content" and mode is not Mode.APPEND:
+        raise InvalidParams(
+            f"load_key: content is for mode append only: after a {mode.value} the table may hold "
+            "something else, although these rows were loaded once"
+        )
 
 
 def keys_of(params: LoadParams, dataset: Dataset | None) -> tuple[str, ...]:

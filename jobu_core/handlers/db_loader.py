@@ -18,7 +18,8 @@ from jobu_core.handlers.dataset_values import (
     target_of,
 )
 from jobu_core.handlers.lineage import Step, made
-from jobu_core.handlers.params import LoadParams
+from jobu_core.handlers.load_content import content_of
+from jobu_core.handlers.params import LoadParams, PreprocessParams
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
 from jobu_core.pipeline.load.engine import load_parquet, read_load
@@ -90,6 +91,7 @@ def committed_load(params: LoadParams, identity: Identity) -> Mapping[str, Any] 
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         ),
     )
 
@@ -127,10 +129,11 @@ def load_request(
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
     provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
+    source_sha256 = file_sha256(path) if provenance is None else provenance.source_sha256
     return LoadRequest(
         input=ParquetInput(
             path,
-            file_sha256(path) if provenance is None else provenance.source_sha256,
+            source_sha256,
             rejected=0 if provenance is None else provenance.rejected,
             hidden=(ROW_COLUMN,),
         ),
@@ -149,10 +152,21 @@ def load_request(
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
+        content=_content(params, declared, path, source_sha256),
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
     )
+
+
+def _content(
+    params: LoadParams, declared: Declarations, path: Path, source_sha256: str
+) -> str | None:
+    """Return what the load is known by, if that is what it loads."""
+    if params.load_key != "content":
+        return None
+    made_here = isinstance(params, PreprocessParams)  # else only the Parquet says what was made
+    return content_of(params, declared, source_sha256 if made_here else file_sha256(path))
 
 
 def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:
@@ -174,6 +188,7 @@ def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, 
                 "outcome": result.outcome.value,
                 "load_id": result.load_id,
                 "load_key": result.load_key,
+                "loaded_by_execution": result.loaded_by,
             },
             columns=result.columns,
             checks=(CheckResult(COUNTS_CHECK, passed=True, metadata={"rows": result.rows}),),
@@ -193,6 +208,8 @@ def _as_json(result: LoadResult) -> dict[str, Any]:
         "load_key": result.load_key,
     }
     told |= _merged(result) | _changes(result)
+    if result.loaded_by is not None:
+        told["loaded_by_execution"] = result.loaded_by
     if result.outcome is not Outcome.LOADED:
         told["reason"] = result.outcome.value
     return told

@@ -93,6 +93,8 @@ class LoadParams(ContractParams):
     """The older name of mode replace."""
     replace_strategy: Strategy = Strategy.AUTO
     load_key: Literal["execution", "content"] = "execution"
+    """``content``: the same rows, by the bytes and params they are made from, are appended
+    once, by whichever execution comes first."""
     create: bool | None = None
     """Make a missing table. Unset: yes for a dataset's target, no for a free table."""
     allow_empty: bool = False
@@ -101,11 +103,9 @@ class LoadParams(ContractParams):
     """Longer than a reader of 30 s, whom a swap outwaits."""
 
     @model_validator(mode="after")
-    def _later_values(self) -> Self:
+    def _fitting_values(self) -> Self:
         if self.keys is not None and len(set(self.keys)) != len(self.keys):
             raise ValueError("keys: each column once")
-        if self.load_key == "content":
-            raise NotAvailableYet("load_key: content is not available yet")
         if self.truncate_before and self.mode not in {None, "replace"}:
             raise ValueError(f"truncate_before: true means mode: replace, but mode is {self.mode}")
         if self.target_db is not None and self.target_table is None:

@@ -26,6 +26,7 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "create": {"target_table": "made", "create": True},
     "upsert": {"mode": "upsert", "keys": ["id"]},
     "add": {"on_new_column": "add"},
+    "content": {"load_key": "content"},
 }
 
 _OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
@@ -134,6 +135,8 @@ LAST = (
     LoadCase("load.manifest_finished", (11,)),
     LoadCase("load.committed", (11,), committed=True),
     LoadCase("load.committed", (11,), how="swap", committed=True),
+    LoadCase("load.manifest_finished", (11,), how="content"),
+    LoadCase("load.committed", (11,), how="content", committed=True),
     LoadCase("attempt.work_ended", (11,), committed=True),
     LoadCase("finish.row_written", (11,), committed=True),
 )

@@ -330,7 +330,6 @@ def test_params_that_cannot_work_are_refused_at_dispatch(
     ("handler", "params"),
     [
         ("pipeline", {"dataset": "sample", "fused": True}),
-        ("db_loader", {"dataset": "sample", "input_path": PARQUET, "load_key": "content"}),
         ("pandas_preprocess", {"input_path": RAW, "output_path": PARQUET, "transform": "clean"}),
     ],
 )

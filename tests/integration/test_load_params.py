@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import BaseModel
 
 from jobu_core.config import DatasetSettings
 from jobu_core.errors import ConfigError, FileError, InvalidParams
+from jobu_core.handlers.base import Declarations
+from jobu_core.handlers.load_content import content_of
+from jobu_core.handlers.pipeline import PipelineParams
 from jobu_core.pipeline.datasets import build_datasets
 from tests.handler_bench import Project, make_project
 from tests.load_bench import items
@@ -55,6 +59,8 @@ def test_params_win_over_the_datasets_mode_and_keys(keyed_project: Project) -> N
         ({"dataset": "keyed", "keys": ["id", "id"]}, "keys: each column once"),
         ({"dataset": "keyed", "keys": []}, "keys"),
         ({"dataset": "keyed", "mode": "upsert", "truncate_before": True}, "truncate_before"),
+        ({"dataset": "keyed", "load_key": "content"}, "content is for mode append only.*upsert"),
+        ({"dataset": "sample", "load_key": "content"}, "content is for mode append only.*replace"),
     ],
 )
 def test_loads_that_could_never_work_are_refused_at_dispatch(
@@ -105,3 +111,79 @@ def test_the_schema_contract_goes_from_the_dataset_to_model_and_table(bench: Ben
     adding = params | {"input_path": "/data/rows.parquet", "on_new_column": "add"}
     told = project.run("db_loader", adding, execution_id=3)
     assert told["added_columns"] == ["value"]
+
+
+CONTENT = {"target_table": "scratch_rows", "create": True, "load_key": "content"}
+
+
+def test_the_same_content_is_appended_once_whatever_its_name(data_project: Project) -> None:
+    """The result names the execution that loaded it; rejected rows may be more or fewer."""
+    params = CONTENT | {"input_path": RAW}
+    first = data_project.run("pipeline", params, execution_id=7)["load"]
+    text = (data_project.root / "data/raw/sample.csv").read_text("utf-8")
+    data_project.write("raw/again.csv", text)
+    renamed = params | {"input_path": "/data/raw/again.csv", "max_errors": 5}
+    told = data_project.run("pipeline", renamed, execution_id=8)
+    assert (told["reason"], told["rows"]) == ("already_loaded", 100)
+    again = told["load"]
+    assert (again["outcome"], again["loaded_by_execution"]) == ("already_loaded", 7)
+    assert (again["load_id"], again["load_key"]) == (first["load_id"], first["load_key"])
+    assert data_project.bench.count("scratch_rows") == 100
+    assert data_project.emitted[-1].metadata["loaded_by_execution"] == 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"filters": {"id": {"lte": 10}}},
+        {"coercion": "strict"},
+        {"null_means": "null"},
+        {"csv": {"null_values": ["NA"]}},
+        {"on_new_column": "ignore"},
+        {"target_table": "scratch_others"},
+        {"model": "Other"},
+    ],
+)
+def test_whatever_may_change_a_row_makes_other_content(
+    data_project: Project, change: dict[str, object]
+) -> None:
+    """So that no row is skipped for another's sake."""
+
+    class Other(BaseModel):
+        id: str
+        name: str
+        value: str
+
+    declared = Declarations(
+        data_project.registry.datasets,
+        {**data_project.registry.models, "Other": Other},
+        ("*.*.*",),
+    )
+    params = CONTENT | {"input_path": RAW}
+    one, other = (
+        content_of(PipelineParams.model_validate(each), declared, "abc")
+        for each in (params, params | change)
+    )
+    assert one != other
+
+
+def test_what_the_dataset_says_is_part_of_the_content(bench: Bench) -> None:
+    """By what it says, not by its name."""
+    plain = KEYED.model_copy(update={"mode": "append", "keys": ()})
+    filtered = plain.model_copy(update={"filters": {"id": {"lte": 5}}})
+    project = make_project(bench, plain=plain, same=plain, filtered=filtered)
+    rows = [
+        project.run("pipeline", {"dataset": name, "load_key": "content"}, execution_id=at)["load"]
+        for at, name in enumerate(("plain", "same", "filtered"), start=1)
+    ]
+    assert [each["outcome"] for each in rows] == ["loaded", "already_loaded", "loaded"]
+    assert bench.count("keyed") == 105
+
+
+def test_two_parquets_of_one_csv_are_two_contents(data_project: Project) -> None:
+    """db_loader does not know what was left out of them."""
+    for at, filters in enumerate(({}, {"id": {"lte": 10}}, {}), start=1):
+        made = {"input_path": RAW, "output_path": PARQUET, "filters": filters}
+        data_project.run("pandas_preprocess", made)
+        data_project.run("db_loader", CONTENT | {"input_path": PARQUET}, execution_id=at)
+    assert data_project.bench.count("scratch_rows") == 110

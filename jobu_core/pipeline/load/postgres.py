@@ -157,7 +157,7 @@ class _Loader:
             request.url, request.target.database, request.application_name
         ) as connection:
             bound_locks(connection, request.lock_wait_seconds)
-            found = find_load(connection, request.load_key)
+            found = find_load(connection, request.load_key, request.chain_key)
         if found is None:
             raise TargetUnavailable(f"{request.target}: connection lost at commit") from error
         return self._already(found)
@@ -310,6 +310,7 @@ class _Loader:
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         )
 
     def _result(

@@ -111,8 +111,18 @@ class LoadRequest:
     policy: SchemaPolicy = SchemaPolicy()
     lock_wait_seconds: float = 30.0
 
+    content: str | None = None
+    """Hash of all that the rows are made from, where that is the load's key."""
+
     @property
     def load_key(self) -> str:
+        """The execution's key; of ``content`` the same for every load of these rows."""
+        if self.content is None:
+            return self.chain_key
+        return f"content:{self.content}:load:{self.target.in_database}"
+
+    @property
+    def chain_key(self) -> str:
         """The same for every attempt and operator's retry of an execution."""
         return load_key(self.installation, self.root_execution_id, self.target)
 
@@ -151,3 +161,5 @@ class LoadResult:
     merged: Merged | None = None
     """Where this attempt did an upsert."""
     changes: SchemaChanges = SchemaChanges()
+    loaded_by: int | None = None
+    """The execution that did an earlier load."""

@@ -17,6 +17,7 @@ from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
+from jobu_core.pipeline.load.manifest import insist_same
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
 from jobu_core.pipeline.load.mysql.manifest import (
@@ -25,7 +26,6 @@ from jobu_core.pipeline.load.mysql.manifest import (
     find_load,
     find_replacement,
     finish_load,
-    insist_same,
     newer_exists,
     release_lock,
     same_load,
@@ -104,15 +104,15 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
         return _Loader(session, request, source, clock or SystemClock()).run()
 
 
-def read_load(url: str, database: str, load_key: str) -> Loaded | None:
-    """Return the load of that key; None when it did not happen.
+def read_load(url: str, database: str, chain_key: str) -> Loaded | None:
+    """Return what an execution has loaded; None when it did not happen.
 
     A swap that was killed after its RENAME is finished first: it did happen. Raises
     TargetUnavailable when the server cannot be asked.
     """
     with open_session(url, database) as session:
         session.bound_locks(_READ_WAIT_SECONDS)
-        return find_settled(session, load_key, _READ_WAIT_SECONDS)
+        return find_settled(session, chain_key, _READ_WAIT_SECONDS)
 
 
 def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
@@ -134,7 +134,8 @@ class _Loader:
     def run(self) -> LoadResult:
         """Load by the way that the mode, and the table as it is, ask for."""
         refuse_truncate(self.request)
-        appends = self.request.mode is Mode.APPEND
+        # the same content may be on its way by another execution, between RENAME and manifest
+        appends = self.request.mode is Mode.APPEND and self.request.content is None
         if appends and find_table(self.session, self.request.target):
             return self._changed(self._append)
         if not self.request.create:
@@ -149,7 +150,7 @@ class _Loader:
         take_lock(session, lock, request.lock_wait_seconds, busy)
         settle_target(session, request.target)
         reach("mysql_load.settled")
-        found = find_load(session, request.load_key)
+        found = find_load(session, request.load_key, request.chain_key)
         if found is not None:
             return self._already(insist_same(found, request, self.source))
         if request.mode is Mode.REPLACE and newer_exists(session, request):
@@ -308,7 +309,7 @@ class _Loader:
         with open_session(request.url, request.target.database) as session:
             session.bound_locks(request.lock_wait_seconds)
             with session.transaction():
-                found = find_load(session, request.load_key, waiting=True)
+                found = find_load(session, request.load_key, request.chain_key, waiting=True)
         if found is None:
             raise TargetUnavailable(f"{request.target}: connection lost at commit")
         return self._already(found)
@@ -341,6 +342,7 @@ class _Loader:
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         )
 
     def _result(

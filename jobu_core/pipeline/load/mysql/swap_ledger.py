@@ -29,8 +29,10 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import JobuError, LoadRefused
 from jobu_core.pipeline.load.identifiers import TableName
 from jobu_core.pipeline.load.mysql.manifest import (
+    add_chains,
     exists,
     find_load,
+    has_chains,
     in_utc,
     loads_of,
     lock_name,
@@ -52,6 +54,7 @@ _CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS {swaps} (
     swap_id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
     load_key varchar(600) NOT NULL,
+    chain_key varchar(600) NULL,
     schema_name varchar(64) NOT NULL,
     table_name varchar(64) NOT NULL,
     new_name varchar(64) NOT NULL,
@@ -67,10 +70,11 @@ CREATE TABLE IF NOT EXISTS {swaps} (
     KEY ix_jobu_swaps_key (load_key)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 """
+_ADD_CHAINS: Final[LiteralString] = "ALTER TABLE {table} ADD COLUMN chain_key varchar(600) NULL"
 _NOTE: Final[LiteralString] = """
-INSERT INTO {swaps} (load_key, schema_name, table_name, new_name, old_name, target, mode,
+INSERT INTO {swaps} (load_key, chain_key, schema_name, table_name, new_name, old_name, target, mode,
                      rejected, params_sha256, execution_id, effective_time)
-VALUES (%(load_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
+VALUES (%(load_key)s, %(chain_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
         0, %(params)s, %(execution)s, %(effective)s)
 """
 _READY: Final[LiteralString] = """
@@ -78,13 +82,13 @@ UPDATE {swaps} SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %
 WHERE swap_id = %(swap_id)s
 """
 _ALL: Final[LiteralString] = """
-SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows` FROM {swaps}
-ORDER BY swap_id
+SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows`, {chain_key}
+FROM {swaps} ORDER BY swap_id
 """
 _RECORD: Final[LiteralString] = """
-INSERT INTO {loads} (load_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
-                     execution_id, effective_time, loaded_at)
-SELECT load_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
+INSERT INTO {loads} (load_key, chain_key, target, mode, `rows`, rejected, source_sha256,
+                     params_sha256, execution_id, effective_time, loaded_at)
+SELECT load_key, {chain_key}, target, mode, `rows`, rejected, source_sha256, params_sha256,
        execution_id, effective_time, utc_timestamp(6)
 FROM {swaps} WHERE swap_id = %(swap_id)s
 """
@@ -96,6 +100,8 @@ class Swap:
 
     swap_id: int
     load_key: str
+    chain_key: str | None
+    """Of its execution; None if an older jobu wrote it down."""
     target: TableName
     new: TableName
     old: TableName | None
@@ -114,11 +120,15 @@ def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swa
     if not exists(session, _swaps(session)):
         session.run(_CREATE, swaps=_swaps(session))
         reach("mysql_swap.ledger_created")
+    elif not has_chains(session, "jobu_swaps"):
+        add_chains(session, _ADD_CHAINS, _swaps(session))
+        reach("mysql_swap.column_added")
     mark = secrets.token_hex(6)
     target = request.target
     new, old = target.beside(f"jobu_new_{mark}"), target.beside(f"jobu_old_{mark}")
     values: dict[str, Any] = {
         "load_key": request.load_key,
+        "chain_key": request.chain_key,
         "schema": target.schema,
         "table": target.table,
         "new": new.table,
@@ -132,7 +142,15 @@ def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swa
     session.run(_NOTE, values, swaps=_swaps(session))
     (swap_id,) = session.one("SELECT last_insert_id()")
     reach("mysql_swap.noted")
-    return Swap(int(swap_id), request.load_key, target, new, old if replacing else None, None)
+    return Swap(
+        int(swap_id),
+        request.load_key,
+        request.chain_key,
+        target,
+        new,
+        old if replacing else None,
+        rows=None,
+    )
 
 
 def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
@@ -155,7 +173,13 @@ def finish_swap(session: Session, swap: Swap) -> None:
     """Record a swap that was renamed, drop the old table, forget the row; repeatable."""
     if find_load(session, swap.load_key) is None:
         values = {"swap_id": swap.swap_id}
-        session.run(_RECORD, values, loads=loads_of(session), swaps=_swaps(session))
+        session.run(
+            _RECORD,
+            values,
+            loads=loads_of(session),
+            swaps=_swaps(session),
+            chain_key=_chain_of(session),
+        )
     reach("mysql_swap.recorded")
     if swap.old is not None:
         _drop(session, swap.old)
@@ -196,18 +220,19 @@ def sweep(session: Session) -> None:
         release_lock(session, lock)
 
 
-def find_settled(session: Session, load_key: str, seconds: float) -> Loaded | None:
-    """Return the load of that key, its swap finished first if it was killed after the RENAME.
+def find_settled(session: Session, chain_key: str, seconds: float) -> Loaded | None:
+    """Return the load of an execution, its swap finished first if it was killed after the RENAME.
 
     Waits for whoever holds the target's lock; without it nothing is settled.
     """
-    found = find_load(session, load_key)
+    found = find_load(session, chain_key, chain_key)
     patience = seconds if found is None else 0
     for swap in _noted(session):
-        if swap.load_key == load_key and try_lock(session, target_lock(swap.target), patience):
+        ours = chain_key in {swap.load_key, swap.chain_key}
+        if ours and try_lock(session, target_lock(swap.target), patience):
             settle_target(session, swap.target)
             release_lock(session, target_lock(swap.target))
-    return found or find_load(session, load_key)
+    return found or find_load(session, chain_key, chain_key)
 
 
 def is_there(session: Session, name: TableName) -> bool:
@@ -253,12 +278,12 @@ def _noted(session: Session) -> list[Swap]:
     if not exists(session, _swaps(session)):
         return []
     found = []
-    for swap_id, load_key, schema, name, new, old, rows in session.rows(
-        _ALL, swaps=_swaps(session)
+    for swap_id, load_key, schema, name, new, old, rows, chain in session.rows(
+        _ALL, swaps=_swaps(session), chain_key=_chain_of(session)
     ):
         target = TableName(session.database, schema, name)
         aside = None if old is None else target.beside(old)
-        found.append(Swap(swap_id, load_key, target, target.beside(new), aside, rows))
+        found.append(Swap(swap_id, load_key, chain, target, target.beside(new), aside, rows))
     return found
 
 
@@ -268,6 +293,11 @@ def _unready(session: Session, swap: Swap) -> None:
         {"swap_id": swap.swap_id},
         swaps=_swaps(session),
     )
+
+
+def _chain_of(session: Session) -> Sql:
+    """Return the column with the execution's key; null where an older jobu made the table."""
+    return Sql("chain_key" if has_chains(session, "jobu_swaps") else "NULL")
 
 
 def _drop(session: Session, name: TableName) -> None:
