@@ -24,6 +24,12 @@ class CsvOptions(Section):
     newlines_in_values: bool = True
     compression: Compression = "auto"
     """``auto``: by the file's first bytes, whatever its name."""
+    decimal: Literal[".", ","] = "."
+    """What stands before the fraction of a number."""
+    thousands: Literal["", ".", ",", "'", " ", "\u00a0", "\u202f"] = ""
+    """What may stand between groups of three digits."""
+    timestamp_formats: tuple[str, ...] = ()
+    """strptime formats of dates, times and moments, besides ISO 8601; the first that fits."""
 
 
 class DatasetSettings(Section):

@@ -169,6 +169,9 @@ class StagedHandler(BaseHandler):
     """A handler whose stages run as separate Dagster ops, in order."""
 
     stages: ClassVar[tuple[str, ...]] = ()
+    fusible: ClassVar[bool] = False
+    """Whether ``fused: true`` in the params makes one op of all stages, in a job
+    ``{name}_fused`` of its own."""
 
     @abstractmethod
     def run_stage(

@@ -36,11 +36,12 @@ from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
     from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.load.source import LoadInput
 
 
 class DbLoaderParams(LoadParams):
@@ -108,18 +109,45 @@ def load_file(
     ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
     raises, and InvalidParams for a database that is not configured.
     """
-    dataset = dataset_of(params, context.datasets)
     result = load_parquet(load_request(context, params, path, shown=shown))
+    return tell_load(context, params, result, shown=shown)
+
+
+def tell_load(
+    context: HandlerContext, params: LoadParams, result: LoadResult, *, shown: str
+) -> dict[str, Any]:
+    """Emit the table's asset, unless the load was stale, and return the handler's result."""
     context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
     if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(context, dataset, result, shown)
+        _emit(context, dataset_of(params, context.datasets), result, shown)
     return _as_json(result)
 
 
 def load_request(
     context: HandlerContext, params: LoadParams, path: Path, *, shown: str
 ) -> LoadRequest:
-    """Return what ``params`` ask of the target; raises InvalidParams for an unknown one."""
+    """Return what ``params`` ask of the target for a file; raises as ``request_for``."""
+    provenance = read_provenance(path, shown)
+    source_sha256 = file_sha256(path) if provenance is None else provenance.source_sha256
+    file = ParquetInput(
+        path,
+        source_sha256,
+        rejected=0 if provenance is None else provenance.rejected,
+        hidden=(ROW_COLUMN,),
+    )
+    made_here = isinstance(params, PreprocessParams)  # else only the Parquet says what was made
+    return request_for(
+        context, params, file, lambda: source_sha256 if made_here else file_sha256(path)
+    )
+
+
+def request_for(
+    context: HandlerContext, params: LoadParams, rows: LoadInput, read: Callable[[], str]
+) -> LoadRequest:
+    """Return what ``params`` ask of the target; raises InvalidParams for an unknown one.
+
+    ``read`` returns the hash of the user's bytes, for ``load_key: content``.
+    """
     declared = context.declarations
     target = target_of(params, declared)
     dataset = dataset_of(params, declared.datasets)
@@ -127,16 +155,11 @@ def load_request(
     if url is None:
         known = ", ".join(sorted(context.databases))
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
-    provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
-    source_sha256 = file_sha256(path) if provenance is None else provenance.source_sha256
+    source_sha256 = None if params.load_key == "execution" else read()
+    content = None if source_sha256 is None else content_of(params, declared, source_sha256)
     return LoadRequest(
-        input=ParquetInput(
-            path,
-            source_sha256,
-            rejected=0 if provenance is None else provenance.rejected,
-            hidden=(ROW_COLUMN,),
-        ),
+        input=rows,
         target=target,
         url=url,
         mode=mode_of(params, dataset),
@@ -152,21 +175,12 @@ def load_request(
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
-        content=_content(params, declared, path, source_sha256),
+        content=content,
+        content_sha256=source_sha256 if isinstance(params, PreprocessParams) else None,
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
     )
-
-
-def _content(
-    params: LoadParams, declared: Declarations, path: Path, source_sha256: str
-) -> str | None:
-    """Return what the load is known by, if that is what it loads."""
-    if params.load_key != "content":
-        return None
-    made_here = isinstance(params, PreprocessParams)  # else only the Parquet says what was made
-    return content_of(params, declared, source_sha256 if made_here else file_sha256(path))
 
 
 def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from jobu_core.config.datasets import CsvOptions
 from jobu_core.errors import FileError
 from jobu_core.handlers.base import BaseHandler, handler
 from jobu_core.handlers.dataset_values import (
@@ -27,6 +28,7 @@ from jobu_core.handlers.params import PreprocessParams
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
+from jobu_core.pipeline.processing import Wishes
 from jobu_core.pipeline.sources import Input, InputFile
 from jobu_core.pipeline.types import type_named
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.preprocess import PreprocessReport
 
 INPUT_MISSING = "input_missing"
 
@@ -120,28 +123,48 @@ def write_rows(
     read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
-    dataset = dataset_of(params, context.datasets)
+    wishes = wishes_of(context, params)
     report = preprocess(
         source.files,
         output_path=output,
         source_name=source.name,
-        csv=csv_of(params.csv, dataset),
-        rename=rename_of(params.rename, dataset),
-        filters=filters_of(params, dataset),
-        columns=params.columns,
-        types=params.types,
-        limits=limits_of(params, dataset),
-        show_values=show_values_of(params, dataset),
+        csv=wishes.csv,
+        rename=wishes.rename,
+        filters=wishes.filters,
+        columns=wishes.columns,
+        types=wishes.types,
+        limits=limits_of(params, dataset_of(params, context.datasets)),
+        show_values=wishes.show_values,
         rejects_path=rejects,
         read_by=read_by,
     )
+    return preprocess_as_json(context, report, source.name)
+
+
+def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
+    """Return how the files are written down and which rows are wanted."""
+    dataset = dataset_of(params, context.datasets)
+    return Wishes(
+        csv=csv_of(params.csv, dataset) or CsvOptions(),
+        rename=rename_of(params.rename, dataset) or {},
+        filters=filters_of(params, dataset),
+        columns=params.columns,
+        types=params.types or {},
+        show_values=show_values_of(params, dataset),
+    )
+
+
+def preprocess_as_json(
+    context: HandlerContext, report: PreprocessReport, input_path: str
+) -> dict[str, Any]:
+    """Return the report as a result."""
     return {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
         "rejected": report.rejected,
         "counts": report.counts,
         "columns": [list(column) for column in report.columns],
-        "input_path": source.name,
+        "input_path": input_path,
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,

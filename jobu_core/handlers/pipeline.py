@@ -1,20 +1,21 @@
-"""The handler ``pipeline``: preprocess, validate and load, as three stages.
+"""The handler ``pipeline``: preprocess, validate and load, as three stages or as one.
 
 Each stage does what the handler of its own does. Between them lie Parquet files
 that a later attempt reuses; what a user named with ``output_path`` or
-``valid_path`` is written anew each time and kept.
+``valid_path`` is written anew each time and kept. With ``fused: true`` there is
+nothing between them (``fused.py``), and the last stage does the work of all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import field_validator
+from pydantic import StrictBool, model_validator
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
     check_load,
@@ -26,6 +27,7 @@ from jobu_core.handlers.dataset_values import (
     shown_path,
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
+from jobu_core.handlers.fused import run_fused
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
     check_preprocess,
@@ -57,14 +59,17 @@ class PipelineParams(PreprocessParams, ValidateParams, LoadParams):
     """Where to keep the preprocessed Parquet; not kept unless given."""
     valid_path: str | None = None
     """Where to keep the Parquet of the valid rows; not kept unless given."""
-    fused: bool = False
+    fused: StrictBool = False
+    """One stream instead of three stages, run by the job ``pipeline_fused``."""
 
-    @field_validator("fused")
-    @classmethod
-    def _not_fused(cls, value: bool) -> bool:
-        if value:
-            raise NotAvailableYet("fused is not available yet")
-        return value
+    @model_validator(mode="after")
+    def _nothing_between(self) -> Self:
+        if self.fused and self.output_path is not None:
+            raise ValueError(
+                "output_path: a fused pipeline writes no preprocessed Parquet; leave it out, "
+                "or set fused: false"
+            )
+        return self
 
 
 @handler("pipeline")
@@ -73,6 +78,7 @@ class Pipeline(StagedHandler):
 
     Params = PipelineParams
     stages = ("preprocess", "validate", "load")
+    fusible = True
 
     def check(self, params: PipelineParams, declared: Declarations) -> None:
         """Refuse what one of the three stages would refuse."""
@@ -93,6 +99,8 @@ class Pipeline(StagedHandler):
         carried: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         """Run one stage; a missing input that may be skipped skips all of them."""
+        if params.fused:
+            return _fused(context, params) if stage == self.stages[-1] else {}
         if carried.get("reason") == INPUT_MISSING:
             return {}
         if stage == "preprocess":
@@ -100,6 +108,13 @@ class Pipeline(StagedHandler):
         if stage == "validate":
             return _validate(context, params, carried)
         return _load(context, params, carried)
+
+
+def _fused(context: HandlerContext, params: PipelineParams) -> Report:
+    source = find_input(context, params, params.input_path)
+    if source is None:
+        return {"rows": 0, "reason": INPUT_MISSING}
+    return run_fused(context, params, source)
 
 
 def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:

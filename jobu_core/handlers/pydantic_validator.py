@@ -182,7 +182,7 @@ def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[st
     check = CheckResult(
         REJECTS_CHECK,
         passed=True,  # a breach ends the attempt before anything is made
-        metadata={"rejected": told["rejected"], "counts": told["counts"]},
+        metadata={name: told[name] for name in ("rejected", "counts") if name in told},
     )
     context.emit(
         made(

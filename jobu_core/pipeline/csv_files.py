@@ -17,7 +17,7 @@ from jobu_core.pipeline.types import ROW_COLUMN
 from jobu_core.pipeline.validate.kernels import pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from jobu_core.config.datasets import CsvOptions
     from jobu_core.pipeline.csv_reader import CsvReader
@@ -64,7 +64,7 @@ class CsvFiles:
         """Hash of the input's bytes, once ``batches`` is exhausted."""
         return sha256_of_files(each.sha256 for each in self._done)
 
-    def batches(self) -> Iterator[CsvBatch]:
+    def batches(self) -> Generator[CsvBatch]:
         """Yield every row once; a batch holds rows of one file only."""
         for at in range(len(self._files)):
             if at:

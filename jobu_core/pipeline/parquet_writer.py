@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
 from jobu_core.pipeline.overlap import Behind
 from jobu_core.pipeline.sources import SourceFile
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _SOURCE_FILE: Final = b"jobu.source_file"
 _SOURCE_SHA256: Final = b"jobu.source_sha256"
 _SOURCE_FILES: Final = b"jobu.source_files"
 _VALUES: Final = b"jobu.values"
+_SPELLING: Final = b"jobu.spelling"
 _REJECTED: Final = b"jobu.rejected"
 _CHUNK_BYTES: Final = 1 << 20
 _DICTIONARY_BYTES: Final = 16 << 10
@@ -59,6 +61,8 @@ class Provenance:
     """Rows of the source that earlier stages turned away."""
     files: tuple[SourceFile, ...] = ()
     """The files that ``source_file`` stands for, in their order, if they are several."""
+    spelling: Spelling = field(default_factory=Spelling)
+    """How cells of text write numbers and moments down."""
 
     def as_metadata(self) -> dict[str, str]:
         """Return it as the footer has it; what is not there is left out."""
@@ -70,6 +74,8 @@ class Provenance:
         }
         if self.files:
             found[_SOURCE_FILES] = json.dumps([astuple(each) for each in self.files])
+        if self.spelling:
+            found[_SPELLING] = self.spelling.as_json()
         return {key.decode(): value for key, value in found.items()}
 
 
@@ -198,6 +204,7 @@ def provenance_of(file: pq.ParquetFile) -> Provenance | None:
         source_sha256=found[_SOURCE_SHA256].decode(),
         values="strings" if found.get(_VALUES) == b"strings" else "typed",
         rejected=int(found.get(_REJECTED, b"0")),
+        spelling=Spelling.from_json(found.get(_SPELLING, b"{}").decode()),
         files=tuple(SourceFile(*each) for each in json.loads(found.get(_SOURCE_FILES, b"[]"))),
     )
 

@@ -47,6 +47,7 @@ class PreprocessReport:
     columns: tuple[tuple[str, str], ...]
     """(name, type) as written, the hidden row number left out."""
     path: Path
+    """Where the rows are; of a stream, those that were valid."""
     sha256: str
     """Of the input's bytes."""
     rejects_path: Path | None
@@ -147,4 +148,5 @@ def _provenance(source_name: str, rows: Processing, rejects: RejectLog) -> Prove
         values=rows.values,
         rejected=rejects.rejected,
         files=files if len(files) > 1 else (),
+        spelling=rows.spelling,
     )

@@ -24,12 +24,14 @@ from jobu_core.pipeline.csv_files import open_csv_files
 from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.declared_types import DeclaredTypes
 from jobu_core.pipeline.filters import NOT_COMPARABLE, Filters
+from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.rejects import Problem
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN, arrow_schema
 from jobu_core.pipeline.validate.kernels import pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from jobu_core.pipeline.csv_files import CsvFiles
     from jobu_core.pipeline.csv_reader import CsvBatch, RaggedRow
@@ -80,7 +82,11 @@ class Processing:
         """Hold the wishes against the header; raises one FileError with everything."""
         self.source = source
         """Rows read, files and hash, once the batches are exhausted."""
-        self._types = DeclaredTypes(wishes.types, show_values=wishes.show_values)
+        self.spelling = Spelling.of(wishes.csv)
+        """How columns that stay text write numbers and moments down."""
+        self._types = DeclaredTypes(
+            wishes.types, show_values=wishes.show_values, spelling=self.spelling
+        )
         conditions = Filters(wishes.filters)
         projected = _projected(source.columns, wishes.columns)
         problems = [
@@ -94,7 +100,8 @@ class Processing:
         ]
         if problems:
             raise FileError(f"{name}: " + "; ".join(problems))
-        self._filters = conditions.bind(arrow_schema(self._types.columns(source.columns)))
+        typed = arrow_schema(self._types.columns(source.columns))
+        self._filters = conditions.bind(typed, self.spelling)
         self.columns: tuple[Column, ...] = self._types.columns(projected)
         """Of the wanted rows."""
         self._schema = arrow_schema(self.columns)
@@ -104,10 +111,11 @@ class Processing:
         """Whether the cells of the wanted rows are still text as the file has it."""
         return "typed" if self._types else "strings"
 
-    def batches(self) -> Iterator[Processed]:
-        """Yield what becomes of every row, in file order."""
-        for batch in self.source.batches():
-            yield self._processed(batch)
+    def batches(self) -> Generator[Processed]:
+        """Yield what becomes of every row, in file order; the next ones are read meanwhile."""
+        with ahead(self.source.batches()) as batches:
+            for batch in batches:
+                yield self._processed(batch)
 
     def _processed(self, batch: CsvBatch) -> Processed:
         typed, unreadable = self._types.convert(batch.rows)
@@ -155,6 +163,7 @@ def open_processing(
     """
     Filters(wishes.filters)  # before any file is opened
     DeclaredTypes(wishes.types, show_values=wishes.show_values)
+    Spelling.of(wishes.csv)
     with open_csv_files(files, options=wishes.csv, rename=wishes.rename) as source:
         yield Processing(source, wishes, name=name)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from jobu_core.config import Settings, load_settings
 from jobu_core.errors import ConfigError
 from jobu_core.handlers.registry import Registry, load_registry
+from jobu_core.pipeline.load.engine import is_mysql
+from jobu_core.pipeline.load.mysql.connecting import read_url
 from jobu_core.services.endpoints import Endpoints, endpoints, normalized, parsed_url
 from jobu_core.services.ensure import ensure_kafka, ensure_postgres
 from jobu_core.store.engine import open_engine
@@ -65,7 +67,7 @@ def open_runtime(
 def database_urls(settings: Settings) -> dict[str, str]:
     """Return the URL of each configured database, the job store's default applied.
 
-    Raises ConfigError naming a load target without a URL.
+    Raises ConfigError naming a load target without a URL that its driver could use.
     """
     urls = {"default": endpoints(settings).database_url}
     for name, database in settings.databases.items():
@@ -75,6 +77,17 @@ def database_urls(settings: Settings) -> dict[str, str]:
         if not url:
             raise ConfigError(f"databases.{name}.url is empty")
         setting = f"databases.{name}.url"
-        postgres = parsed_url(url, setting).get_backend_name() == "postgresql"
-        urls[name] = normalized(url, setting) if postgres else url
+        urls[name] = _usable_target(url, name, setting)
     return urls
+
+
+def _usable_target(url: str, name: str, setting: str) -> str:
+    if is_mysql(url):
+        read_url(url, name)
+        return url
+    kind = parsed_url(url, setting).get_backend_name()
+    if kind == "postgresql":
+        return normalized(url, setting)
+    raise ConfigError(
+        f"{setting} begins with {kind!r}; loads go into postgresql://, mysql:// and mariadb://"
+    )

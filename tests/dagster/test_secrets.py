@@ -236,6 +236,10 @@ BROKEN: Final = {
     "a client setting that is jobu's": {"JOBU_KAFKA__CLIENT": f'{{"group.id": "{CANARY}"}}'},
     "a client value that is none": {"JOBU_KAFKA__CLIENT": f'{{"security.protocol": "{CANARY}"}}'},
     "a target of another kind": {"JOBU_DATABASES__W__URL": f"oracle://u:{CANARY}@h/d"},
+    "half a password of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:x@{CANARY}@h/d"},
+    "MySQL without a database": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h"},
+    "a strange option of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h/d?x={CANARY}"},
+    "a MySQL that is not there": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@127.0.0.1:1/d"},
     "a comment in it": {"JOBU_DATABASE_URL": f"postgresql://u:{CANARY} #@127.0.0.1:1/d"},
 }
 COMMANDS: Final = (("doctor",), ("executions", "list"), ("events", "send", "sample_handler"))

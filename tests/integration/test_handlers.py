@@ -329,7 +329,6 @@ def test_params_that_cannot_work_are_refused_at_dispatch(
 @pytest.mark.parametrize(
     ("handler", "params"),
     [
-        ("pipeline", {"dataset": "sample", "fused": True}),
         ("pandas_preprocess", {"input_path": RAW, "output_path": PARQUET, "transform": "clean"}),
     ],
 )

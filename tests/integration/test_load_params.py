@@ -13,6 +13,7 @@ from jobu_core.handlers.base import Declarations
 from jobu_core.handlers.load_content import content_of
 from jobu_core.handlers.pipeline import PipelineParams
 from jobu_core.pipeline.datasets import build_datasets
+from jobu_core.pipeline.load.engine import load_parquet
 from tests.handler_bench import Project, make_project
 from tests.load_bench import items
 
@@ -187,3 +188,24 @@ def test_two_parquets_of_one_csv_are_two_contents(data_project: Project) -> None
         data_project.run("pandas_preprocess", made)
         data_project.run("db_loader", CONTENT | {"input_path": PARQUET}, execution_id=at)
     assert data_project.bench.count("scratch_rows") == 110
+
+
+def test_a_fused_run_knows_the_content_of_three_stages(data_project: Project) -> None:
+    """It reads the file once more for it, and neither run loads what the other has."""
+    params = CONTENT | {"input_path": RAW}
+    data_project.run("pipeline", params, execution_id=1)
+    told = data_project.run("pipeline", params | {"fused": True}, execution_id=2)
+    assert told["reason"] == "already_loaded"
+    fused = {**params, "fused": True, "filters": {"id": {"lte": 10}}}
+    assert data_project.run("pipeline", fused, execution_id=3)["load"]["outcome"] == "loaded"
+    again = data_project.run("pipeline", fused | {"fused": False}, execution_id=4)
+    assert again["load"]["loaded_by_execution"] == 3
+
+
+def test_a_file_that_changes_between_its_two_readings_loads_nothing(bench: Bench) -> None:
+    """The key would stand for other rows; so for each way of loading."""
+    asked = bench.request(items(3), content="c1", content_sha256="of other bytes", create=True)
+    with pytest.raises(FileError, match="between its two readings"):
+        load_parquet(asked)
+    assert bench.value("SELECT to_regclass('items') IS NULL")
+    assert bench.count("jobu_loads") == 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString
 
-import pyarrow as pa
 from psycopg.rows import class_row
 
-from jobu_core.errors import DataError, SchemaMismatch, TargetBusy
+from jobu_core.errors import SchemaMismatch, TargetBusy
+from jobu_core.pipeline.load.binary.pairs import binary_encoder
 from jobu_core.pipeline.load.contract import HINT, agree
 from jobu_core.pipeline.load.wire import TargetType, encoder
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
+    import pyarrow as pa
 
+    from jobu_core.pipeline.load.binary.cells import EncodeBinary
     from jobu_core.pipeline.load.contract import Agreement
     from jobu_core.pipeline.load.request import SchemaPolicy
     from jobu_core.pipeline.load.wire import Encode
@@ -83,6 +85,8 @@ class ColumnPlan:
     name: str
     shown: str
     encode: Encode
+    binary: EncodeBinary | None
+    """The same in COPY's binary format; None: this pair of types is only sent as text."""
     required: bool = False
 
 
@@ -136,22 +140,9 @@ def compare_columns(
         encode = encoder(field.type, column.type)
         differences += _against(field, column, nulls.get(field.name, 0), encode)
         if encode is not None:
-            plans.append(ColumnPlan(field.name, column.shown, encode, column.required))
+            binary = binary_encoder(field.type, column.type)
+            plans.append(ColumnPlan(field.name, column.shown, encode, binary, column.required))
     return Comparison(tuple(plans), agreement, (*differences, *agreement.problems))
-
-
-def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.RecordBatch:
-    """Return the batch as the wire wants it; raises DataError naming the column."""
-    arrays = []
-    for plan in plans:
-        cells = batch.column(plan.name)
-        if plan.required and cells.null_count:
-            raise DataError(f"column {plan.name!r} has nulls and is NOT NULL in the table")
-        try:
-            arrays.append(plan.encode(cells))
-        except DataError as error:
-            raise DataError(f"column {plan.name!r}: {error}") from error
-    return pa.record_batch(arrays, names=[plan.name for plan in plans])
 
 
 def _against(

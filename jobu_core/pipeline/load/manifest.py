@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from psycopg.rows import class_row
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused
+from jobu_core.errors import FileError, LoadRefused
 from jobu_core.pipeline.load.session import bound_locks, one, open_session
 
 if TYPE_CHECKING:
@@ -226,6 +226,12 @@ def insist_same(found: Loaded, request: LoadRequest, source: Source) -> Loaded:
         )
         raise LoadRefused(msg)
     return found
+
+
+def insist_on_content(request: LoadRequest, facts: Facts) -> None:
+    """Raise FileError when the rows are not those that the request's key was made of."""
+    if request.content_sha256 not in {None, facts.sha256}:
+        raise FileError(f"{request.target}: the input changed between its two readings")
 
 
 def finish_load(connection: psycopg.Connection, load_id: int, rows: int, facts: Facts) -> None:

@@ -25,6 +25,7 @@ from jobu_core.pipeline.load.manifest import (
     ensure_manifest,
     find_load,
     finish_load,
+    insist_on_content,
     lock_target,
     newer_exists,
     same_load,
@@ -174,6 +175,7 @@ class _Loader:
         if self.request.mode is Mode.REPLACE and newer_exists(self.connection, self.request):
             raise _StaleReplaceError
         landed = self._land(strategy, load_id)
+        insist_on_content(self.request, self.source.known())
         self.request.check_lease()
         reach("load.landed")
         finish_load(self.connection, load_id, landed.rows, self.source.known())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
-from jobu_core.pipeline.load.columns import compare_columns, encode_batch, read_columns
+from jobu_core.pipeline.load.columns import compare_columns, read_columns
+from jobu_core.pipeline.load.formats import BINARY, format_of
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.table import Table
 
 _READ_ONLY: Final[LiteralString] = "SET default_transaction_read_only = on"
-_WIRE: Final = "COPY csv"
 
 
 def preview_load(request: LoadRequest) -> LoadPreview:
@@ -97,7 +97,8 @@ def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
         problems.append(str(error))
         return ()
     return tuple(
-        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, _WIRE) for each in found
+        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, BINARY.name)
+        for each in found
     )
 
 
@@ -112,10 +113,13 @@ def _matched(
     there = read_columns(connection, table.oid)
     found = compare_columns(source.schema, source.nulls, there, request.policy)
     problems += found.differences
+    way = format_of(found.plans)
     if not found.differences:
+        before = 0
         try:
             for batch in source.batches():
-                encode_batch(batch, found.plans)
+                way.encode(batch, found.plans, before)
+                before += batch.num_rows
         except DataError as error:
             problems.append(str(error))
     new = {each.name: each.type.postgres for each in found.agreement.new}
@@ -126,7 +130,7 @@ def _matched(
             field.name,
             str(field.type),
             types.get(field.name),
-            _WIRE if field.name in sent else None,
+            way.name if field.name in sent else None,
         )
         for field in source.schema
     )

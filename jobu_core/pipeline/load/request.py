@@ -113,6 +113,8 @@ class LoadRequest:
 
     content: str | None = None
     """Hash of all that the rows are made from, where that is the load's key."""
+    content_sha256: str | None = None
+    """The user's bytes as ``content`` was made of; None: the rows have no others."""
 
     @property
     def load_key(self) -> str:

@@ -11,13 +11,14 @@ from psycopg import sql
 
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused
-from jobu_core.pipeline.load.columns import encode_batch
+from jobu_core.pipeline.load.formats import format_of
 from jobu_core.pipeline.load.session import one
-from jobu_core.pipeline.load.wire import to_csv
 from jobu_core.pipeline.overlap import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from jobu_core.pipeline.load.columns import ColumnPlan
     from jobu_core.pipeline.load.identifiers import TableName
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _SLICE_BYTES: Final = 128 * 1024
 """Larger writes to COPY were measured to be slower."""
+
+_PORTION_ROWS: Final = 16_384
+"""Rows encoded at a time; what a source yields may be larger."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,22 +47,34 @@ def copy_rows(
     source is read in the caller's thread, which may run a user's code for it, and
     what was read before is sent in another.
     """
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(
+    way = format_of(plans)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
         target.quoted,
         sql.SQL(", ").join(sql.Identifier(plan.name) for plan in plans),
+        sql.SQL(way.options),
     )
     sent = 0
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy, behind(partial(_send, copy)) as send:
-            for batch in source.batches():
-                send(to_csv(encode_batch(batch, plans)))
-                sent += batch.num_rows
+        with cursor.copy(statement) as copy:
+            copy.write(way.header)
+            with behind(partial(_send, copy)) as send:
+                for portion in _portions(source):
+                    send(way.encode(portion, plans, sent))
+                    sent += portion.num_rows
+            copy.write(way.trailer)
         landed = cursor.rowcount
         reach("copy.ended")
     expected = source.known().rows
     if sent != expected:
         raise LoadRefused(f"{source.name}: has {expected} rows by its own count, {sent} were read")
     return landed
+
+
+def _portions(source: Source) -> Iterator[pa.RecordBatch]:
+    """Yield the rows a few at a time, whatever the source gives at once."""
+    for batch in source.batches():
+        for start in range(0, batch.num_rows, _PORTION_ROWS):
+            yield batch.slice(start, _PORTION_ROWS)
 
 
 def _send(copy: psycopg.Copy, encoded: memoryview) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobu_core.pipeline.csv_reader import RaggedRow
-    from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
+    from jobu_core.pipeline.parquet_writer import Reader
     from jobu_core.pipeline.rejects import RejectLog
     from jobu_core.pipeline.validate.batch_check import BatchCheck
     from jobu_core.pipeline.validate.source import RowBatch, RowSource
@@ -110,7 +110,12 @@ def _validate(
     read_by: Reader = "anyone",
 ) -> ValidationReport:
     check = batch_check(
-        model, options, strings=source.strings, types=source.types, source_name=source.name
+        model,
+        options,
+        strings=source.strings,
+        types=source.types,
+        source_name=source.name,
+        spelling=source.spelling,
     )
     rejects_at = rejects_path or rejects_beside(output_path)
     with (
@@ -120,7 +125,7 @@ def _validate(
     ):
         rejects.places = RowPlaces(source.files)
         for batch in batches:
-            _check_batch(batch, check, output, rejects)
+            output.write(hold_batch(batch, check, rejects))
             if checkpoint is not None:
                 checkpoint(output.rows + rejects.rejected)
         report = ValidationReport(
@@ -146,10 +151,8 @@ def _validate(
     return report
 
 
-def _check_batch(
-    batch: RowBatch, check: BatchCheck, output: ParquetOutput, rejects: RejectLog
-) -> None:
-    """Write the valid rows of one batch and log the others in file order."""
+def hold_batch(batch: RowBatch, check: BatchCheck, rejects: RejectLog) -> pa.RecordBatch:
+    """Return the valid rows of one batch and log the others in file order."""
     ragged = list(batch.ragged)
     found = check.check(batch.numbers, batch.rows)
     refused = pa.array([at for at, _ in found.refused], pa.int64())
@@ -160,7 +163,7 @@ def _check_batch(
         rejects.add(number, problems, _row(batch.rows, at) if rejects.show_values else {})
     for left in ragged:
         _add_ragged(left, rejects)
-    output.write(found.valid)
+    return found.valid
 
 
 def _row(rows: pa.RecordBatch | list[Any], at: int) -> Any:  # noqa: ANN401 - a record may be anything

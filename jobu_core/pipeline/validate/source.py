@@ -18,6 +18,7 @@ from jobu_core.pipeline.parquet_writer import (
     open_parquet,
     provenance_of,
 )
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN
 from jobu_core.pipeline.validate.readable import python_type, readable
 
@@ -70,6 +71,10 @@ class RowSource(Protocol):
         """Rows that an earlier stage rejected."""
 
     @property
+    def spelling(self) -> Spelling:
+        """How columns of text write numbers and moments down."""
+
+    @property
     def files(self) -> tuple[SourceFile, ...]:
         """The user's files that the rows are numbered through, if they are several."""
 
@@ -94,7 +99,7 @@ def open_rows(
             raise FileError(f"{name}: changed while it was read")
         return
     with open_csv(path, name=name, options=csv, rename=rename) as reader:
-        yield CsvRows(reader, name)
+        yield CsvRows(reader, name, Spelling.of(csv))
 
 
 class CsvRows:
@@ -104,9 +109,10 @@ class CsvRows:
     rejected_before = 0
     files: tuple[SourceFile, ...] = ()
 
-    def __init__(self, reader: CsvReader, name: str) -> None:
+    def __init__(self, reader: CsvReader, name: str, spelling: Spelling) -> None:
         """Read from ``reader``, once."""
         self._reader = reader
+        self.spelling = spelling
         self.name = name
         self.types: Mapping[str, pa.DataType] | None = dict.fromkeys(reader.columns, pa.string())
 
@@ -138,6 +144,7 @@ class ParquetRows:
         self.name = found.source_file
         self.rejected_before = found.rejected
         self.files: tuple[SourceFile, ...] = found.files
+        self.spelling = found.spelling
         self.sha256 = found.source_sha256
         types = {
             field.name: python_type(field.type)
@@ -166,6 +173,7 @@ class RecordRows:
     rejected_before = 0
     files: tuple[SourceFile, ...] = ()
     types: Mapping[str, pa.DataType] | None = None
+    spelling = Spelling()
 
     def __init__(self, records: Sequence[object], name: str) -> None:
         """Take ``records``; their number is their place, from 1."""

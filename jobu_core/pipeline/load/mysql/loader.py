@@ -17,7 +17,7 @@ from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
-from jobu_core.pipeline.load.manifest import insist_same
+from jobu_core.pipeline.load.manifest import insist_on_content, insist_same
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
 from jobu_core.pipeline.load.mysql.manifest import (
@@ -195,6 +195,7 @@ class _Loader:
     def _accept(self, before: int | None) -> None:
         """Hold the rows, all read by now, against the guards; then finish the source."""
         check_guards(self.request, self.source.known().rows, before)
+        insist_on_content(self.request, self.source.known())
         self.source.seal()
 
     def _replace(self, before: int | None) -> LoadResult:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.source import Source
 
 _CHUNK_BYTES: Final = 256 * 1024
-"""One packet of LOAD DATA; far below any server's max_allowed_packet."""
+"""One packet of LOAD DATA, unless the server takes less."""
 _INSERT_BYTES: Final = 1024 * 1024
 """One INSERT, unless the server takes less."""
 _PACKET_OVERHEAD: Final = 1024
@@ -110,7 +110,7 @@ def _load(
             )
     landed = session.streamed(
         _LOAD,
-        _csv(batches, plans),
+        _csv(batches, plans, min(_CHUNK_BYTES, session.server.max_packet // 2)),
         replacing=Sql("REPLACE" if on_duplicate is OnDuplicate.REPLACE else ""),
         table=table_name(target),
         columns=joined(columns),
@@ -128,13 +128,13 @@ def _warning(session: Session, count: int) -> str:
     return f"{count} values would not be stored as they are; the first: {first}"
 
 
-def _csv(batches: _Counted, plans: Sequence[ColumnPlan]) -> Iterator[memoryview]:
+def _csv(batches: _Counted, plans: Sequence[ColumnPlan], chunk_bytes: int) -> Iterator[memoryview]:
     for batch in batches:
         sink = pa.BufferOutputStream()
         pa_csv.write_csv(encode_batch(batch, plans), sink, _CSV)
         encoded = memoryview(sink.getvalue())
-        for start in range(0, len(encoded), _CHUNK_BYTES):
-            yield encoded[start : start + _CHUNK_BYTES]
+        for start in range(0, len(encoded), chunk_bytes):
+            yield encoded[start : start + chunk_bytes]
             reach("mysql_rows.chunk_sent")
 
 

@@ -9,8 +9,9 @@ reached            tables                  what the next one does
 =================  ======================  =====================================
 noted              perhaps the new one     drops it, forgets the row
 ready (``rows``)   the new one             the same: it was never renamed
-renamed            the old one, or a made  writes the manifest's row, drops the
-                   target and no new one   old one, forgets the row
+renamed            the old one, or a made  empties the old one, writes the
+                   target and no new one   manifest's row, drops the old one,
+                                           forgets the row
 =================  ======================  =====================================
 
 Whoever looks holds the target's lock, so that nobody is at work there.
@@ -25,9 +26,11 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 import structlog
 from pymysql import err
 
+from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import JobuError, LoadRefused
 from jobu_core.pipeline.load.identifiers import TableName
+from jobu_core.pipeline.load.mysql.failures import MAY_NOT, REFERENCED, number_of
 from jobu_core.pipeline.load.mysql.manifest import (
     add_chains,
     exists,
@@ -39,15 +42,18 @@ from jobu_core.pipeline.load.mysql.manifest import (
     release_lock,
     try_lock,
 )
+from jobu_core.pipeline.load.mysql.renaming import rename_in_time
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 
 if TYPE_CHECKING:
+    from jobu_core.clock import Clock
     from jobu_core.pipeline.load.manifest import Loaded
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Facts
 
+_GIVE_BACK_SECONDS: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 _CREATE: Final[LiteralString] = """
@@ -92,6 +98,10 @@ SELECT load_key, {chain_key}, target, mode, `rows`, rejected, source_sha256, par
        execution_id, effective_time, utc_timestamp(6)
 FROM {swaps} WHERE swap_id = %(swap_id)s
 """
+
+
+class StillReferencedError(Exception):
+    """Foreign keys that nobody told us of point at the old table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +180,13 @@ def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
 
 
 def finish_swap(session: Session, swap: Swap) -> None:
-    """Record a swap that was renamed, drop the old table, forget the row; repeatable."""
+    """Record a swap that was renamed, drop the old table, forget the row; repeatable.
+
+    Raises StillReferencedError, nothing done, when foreign keys point at the old table.
+    """
     if find_load(session, swap.load_key) is None:
+        if swap.old is not None:
+            _empty(session, swap.old)
         values = {"swap_id": swap.swap_id}
         session.run(
             _RECORD,
@@ -186,6 +201,38 @@ def finish_swap(session: Session, swap: Swap) -> None:
     reach("mysql_swap.old_dropped")
     _forget(session, swap)
     reach("mysql_swap.forgotten")
+
+
+def finish_or_give_back(
+    session: Session,
+    swap: Swap,
+    wait_seconds: float = _GIVE_BACK_SECONDS,
+    clock: Clock | None = None,
+) -> bool:
+    """Finish a swap that was renamed, or undo it where foreign keys followed the old table.
+
+    Returns whether it was finished; repeatable. Raises TargetBusy when the names could
+    not be given back in time: the next one who looks does it.
+    """
+    try:
+        finish_swap(session, swap)
+    except StillReferencedError:
+        _log.warning("swap_given_back", table=str(swap.target), load=swap.load_key)
+    else:
+        return True
+    old = swap.old
+    assert old is not None  # noqa: S101 - only an old table is referenced
+    rename_in_time(
+        session,
+        [(swap.target, swap.new), (old, swap.target)],
+        wait_seconds=wait_seconds,
+        clock=clock or SystemClock(),
+        done=lambda: is_there(session, swap.new) and not is_there(session, old),
+        prepare=lambda: None,
+    )
+    reach("mysql_swap.given_back")
+    take_back(session, swap)
+    return False
 
 
 def take_back(session: Session, swap: Swap) -> None:
@@ -258,7 +305,7 @@ def _settle(session: Session, swap: Swap) -> None:
     renamed = was_renamed(session, swap)
     _log.warning("swap_left_over", table=str(swap.target), load=swap.load_key, renamed=renamed)
     if renamed:
-        finish_swap(session, swap)
+        finish_or_give_back(session, swap)
         return
     if swap.old is not None and is_there(session, swap.old):
         raise LoadRefused(
@@ -275,7 +322,13 @@ def _stopped_halfway(session: Session, swap: Swap, old: TableName) -> bool:
 
 
 def _noted(session: Session) -> list[Swap]:
-    if not exists(session, _swaps(session)):
+    """Return the rows of the ledger; who may not see it has made none."""
+    try:
+        if not exists(session, _swaps(session)):
+            return []
+    except err.Error as error:
+        if number_of(error) not in MAY_NOT:
+            raise
         return []
     found = []
     for swap_id, load_key, schema, name, new, old, rows, chain in session.rows(
@@ -298,6 +351,21 @@ def _unready(session: Session, swap: Swap) -> None:
 def _chain_of(session: Session) -> Sql:
     """Return the column with the execution's key; null where an older jobu made the table."""
     return Sql("chain_key" if has_chains(session, "jobu_swaps") else "NULL")
+
+
+def _empty(session: Session, old: TableName) -> None:
+    """Take the old rows away; the server refuses that while foreign keys point at them.
+
+    Foreign keys follow a renamed table, and information_schema keeps those of tables
+    from us that we have no right on: this is the first moment that tells.
+    """
+    try:
+        session.run("TRUNCATE TABLE {old}", old=table_name(old))
+    except err.Error as error:
+        if number_of(error) not in REFERENCED:
+            raise
+        raise StillReferencedError from None
+    reach("mysql_swap.old_emptied")
 
 
 def _drop(session: Session, name: TableName) -> None:
