@@ -53,6 +53,8 @@ class DatasetSettings(Section):
     model what its own ``extra`` says, for the table ``fail``."""
     on_missing_column: OnMissingColumn = "fail"
     """Whether the model's, or the table's, nullable columns may be missing in a file."""
+    load_id_column: bool = False
+    """Whether the table gets ``_jobu_load_id``; every load fills it where it is."""
     max_errors: int | None = None
     max_error_rate: float | None = None
     show_values: bool = False

@@ -156,6 +156,13 @@ def missing_column_of(params: ContractParams, dataset: Dataset | None) -> OnMiss
     return params.on_missing_column
 
 
+def load_id_column_of(params: LoadParams, dataset: Dataset | None) -> bool:
+    """Return whether the table shall have ``_jobu_load_id``: given, else the dataset's."""
+    if params.load_id_column is None:
+        return dataset is not None and dataset.settings.load_id_column
+    return params.load_id_column
+
+
 def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:
     """Return the mode: given, else the dataset's, else append."""
     if params.truncate_before:

@@ -11,6 +11,7 @@ from jobu_core.handlers.dataset_values import (
     dataset_of,
     is_dataset_target,
     keys_of,
+    load_id_column_of,
     missing_column_of,
     mode_of,
     needed,
@@ -169,6 +170,7 @@ def request_for(
         policy=SchemaPolicy(
             new_column_of(params, dataset) or "fail", missing_column_of(params, dataset)
         ),
+        load_id_column=load_id_column_of(params, dataset),
         guards=Guards(params.allow_empty, params.max_shrink),
         installation=context.installation,
         root_execution_id=context.root_execution_id,

@@ -30,7 +30,7 @@ _OF_NO_ROW: Final = frozenset(
         *("dataset", "input_path", "output_path", "valid_path", "rejects_path", "if_missing"),
         *("strict", "max_errors", "max_error_rate", "show_values", "fused", "model"),
         *("target_table", "target_db", "mode", "keys", "truncate_before", "replace_strategy"),
-        *("load_key", "create", "allow_empty", "max_shrink", "lock_wait_seconds"),
+        *("load_key", "create", "load_id_column", "allow_empty", "max_shrink", "lock_wait_seconds"),
     }
 )
 """Params that change no row of an append, or that are told by what they mean."""

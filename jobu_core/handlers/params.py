@@ -97,6 +97,9 @@ class LoadParams(ContractParams):
     once, by whichever execution comes first."""
     create: bool | None = None
     """Make a missing table. Unset: yes for a dataset's target, no for a free table."""
+    load_id_column: bool | None = None
+    """Whether a table that is made, or may get columns, gets ``_jobu_load_id``, which every
+    load fills where it is. The dataset's, else no."""
     allow_empty: bool = False
     max_shrink: Share | None = None
     lock_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0

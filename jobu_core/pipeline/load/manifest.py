@@ -92,6 +92,9 @@ SELECT EXISTS (
       AND undone_at IS NULL
 )
 """
+_STAMPED: Final[LiteralString] = """
+UPDATE public.jobu_loads SET stamped = true WHERE load_id = %(load_id)s
+"""
 _REPLACED: Final[LiteralString] = """
 SELECT min(load_id) FROM public.jobu_loads
 WHERE target = %(target)s AND mode = 'replace' AND load_id > %(load_id)s
@@ -185,11 +188,21 @@ def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
     Raises TargetUnavailable when it cannot be asked.
     """
     with open_session(url, target.database, "jobu:manifest") as connection:
-        (exists,) = one(connection, _EXISTS)
-        if not exists:
-            return None
-        (found,) = one(connection, _REPLACED, {"target": target.in_database, "load_id": load_id})
-        return None if found is None else int(found)
+        return (
+            find_replacement(connection, target, load_id) if manifest_exists(connection) else None
+        )
+
+
+def manifest_exists(connection: psycopg.Connection) -> bool:
+    """Whether the database has seen a load."""
+    (exists,) = one(connection, _EXISTS)
+    return bool(exists)
+
+
+def find_replacement(connection: psycopg.Connection, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None."""
+    (found,) = one(connection, _REPLACED, {"target": target.in_database, "load_id": load_id})
+    return None if found is None else int(found)
 
 
 def same_load(connection: psycopg.Connection, request: LoadRequest, source: Source) -> Loaded:
@@ -247,6 +260,11 @@ def finish_load(connection: psycopg.Connection, load_id: int, rows: int, facts: 
     )
 
 
+def note_stamp(connection: psycopg.Connection, load_id: int) -> None:
+    """Write down that the rows of a load carry its id."""
+    connection.execute(_STAMPED, {"load_id": load_id})
+
+
 def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:
     """Whether the table was loaded for a later effective time than the request's."""
     (found,) = one(
@@ -263,7 +281,12 @@ def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:
 
 def lock_target(connection: psycopg.Connection, request: LoadRequest) -> None:
     """Wait for other replaces and upserts of the same table; held until the transaction ends."""
-    key = advisory_key("target", request.target.in_database)
+    lock_table_name(connection, request.target)
+
+
+def lock_table_name(connection: psycopg.Connection, target: TableName) -> None:
+    """Take the lock of ``lock_target`` for any table."""
+    key = advisory_key("target", target.in_database)
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
 
 

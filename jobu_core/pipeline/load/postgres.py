@@ -28,6 +28,7 @@ from jobu_core.pipeline.load.manifest import (
     insist_on_content,
     lock_target,
     newer_exists,
+    note_stamp,
     same_load,
 )
 from jobu_core.pipeline.load.new_columns import compare, settle_columns
@@ -54,6 +55,7 @@ from jobu_core.pipeline.load.session import (
     mark_session,
     open_session,
 )
+from jobu_core.pipeline.load.stamp import Stamped, wants_stamp
 from jobu_core.pipeline.load.swap import (
     SwapIncompleteError,
     lock_exclusively,
@@ -174,7 +176,7 @@ class _Loader:
             lock_target(self.connection, self.request)
         if self.request.mode is Mode.REPLACE and newer_exists(self.connection, self.request):
             raise _StaleReplaceError
-        landed = self._land(strategy, load_id)
+        landed = self._stamping(load_id).land(strategy, load_id)
         insist_on_content(self.request, self.source.known())
         self.request.check_lease()
         reach("load.landed")
@@ -182,7 +184,15 @@ class _Loader:
         reach("load.manifest_finished")
         return self._result(Outcome.LOADED, load_id=load_id, landed=landed)
 
-    def _land(self, strategy: Strategy, load_id: int) -> _Landed:
+    def _stamping(self, load_id: int) -> _Loader:
+        """Return a loader whose rows carry the load's id, if the table has a place for it."""
+        if not wants_stamp(self.connection, self.request):
+            return self
+        note_stamp(self.connection, load_id)
+        return replace(self, source=Stamped(self.source, load_id))
+
+    def land(self, strategy: Strategy, load_id: int) -> _Landed:
+        """Put the rows where they belong, in the transaction of their manifest row."""
         table = find_table(self.connection, self.request.target)
         if table is None and self.request.create:
             lock_target(self.connection, self.request)

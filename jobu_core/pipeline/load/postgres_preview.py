@@ -12,6 +12,7 @@ from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.load.session import open_session
+from jobu_core.pipeline.load.stamp import Stamped, wants_stamp
 from jobu_core.pipeline.load.table import find_table, refuse_reserved, require_schema
 from jobu_core.pipeline.load.upsert import check_keys
 from jobu_core.pipeline.types import columns_of_schema
@@ -43,6 +44,8 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
     problems: list[str] = []
     how: str | None = None
     try:
+        if wants_stamp(connection, request):
+            source = Stamped(source, 0)
         if request.mode is Mode.REPLACE:
             before = rows_before(connection, request, table)
             check_guards(request, source.known().rows, before)

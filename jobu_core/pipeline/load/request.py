@@ -109,6 +109,8 @@ class LoadRequest:
     """Columns that tell one row from another; for ``upsert`` only."""
     guards: Guards = Guards()
     policy: SchemaPolicy = SchemaPolicy()
+    load_id_column: bool = False
+    """Whether a table that is made, or may get columns, gets ``_jobu_load_id``."""
     lock_wait_seconds: float = 30.0
 
     content: str | None = None

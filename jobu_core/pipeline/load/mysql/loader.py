@@ -19,7 +19,12 @@ from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
 from jobu_core.pipeline.load.manifest import insist_on_content, insist_same
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
+from jobu_core.pipeline.load.mysql.guards import (
+    check_guards,
+    refuse_stamp,
+    refuse_truncate,
+    rows_before,
+)
 from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
     ensure_manifest,
@@ -134,6 +139,7 @@ class _Loader:
     def run(self) -> LoadResult:
         """Load by the way that the mode, and the table as it is, ask for."""
         refuse_truncate(self.request)
+        refuse_stamp(self.request)
         # the same content may be on its way by another execution, between RENAME and manifest
         appends = self.request.mode is Mode.APPEND and self.request.content is None
         if appends and find_table(self.session, self.request.target):

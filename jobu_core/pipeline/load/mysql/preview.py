@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.mysql.columns import compare_columns, encode_batch, read_columns
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
+from jobu_core.pipeline.load.mysql.guards import (
+    check_guards,
+    refuse_stamp,
+    refuse_truncate,
+    rows_before,
+)
 from jobu_core.pipeline.load.mysql.session import open_session
 from jobu_core.pipeline.load.mysql.swap import against_swap
 from jobu_core.pipeline.load.mysql.tables import find_table, refuse_reserved, require_schema
@@ -62,6 +67,7 @@ def _preview(session: Session, request: LoadRequest, source: Source) -> LoadPrev
 
 def _way(session: Session, request: LoadRequest, source: Source, *, there: bool) -> str:
     refuse_truncate(request)
+    refuse_stamp(request)
     keys, names = request.keys, source.schema.names
     if request.mode is Mode.UPSERT:
         insist_on_keys(keys, request.target)
