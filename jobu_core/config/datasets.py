@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobu_core.config.sections import Section
 
@@ -60,6 +60,11 @@ class DatasetSettings(Section):
     show_values: bool = False
     """Whether cell values may appear in rejects, logs and the UI."""
     owners: tuple[str, ...] = ()
+
+    @field_validator("on_missing_column", mode="before")
+    @classmethod
+    def _null_as_yaml_reads_it(cls, value: object) -> object:
+        return "null" if value is None else value
 
     @model_validator(mode="after")
     def _keys_of_an_upsert(self) -> Self:

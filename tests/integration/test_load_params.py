@@ -209,3 +209,9 @@ def test_a_file_that_changes_between_its_two_readings_loads_nothing(bench: Bench
         load_parquet(asked)
     assert bench.value("SELECT to_regclass('items') IS NULL")
     assert bench.count("jobu_loads") == 0
+
+
+def test_null_is_a_policy_also_without_quotes() -> None:
+    """YAML reads it as nothing at all, which nobody means who writes it there."""
+    text = KEYED.model_dump() | {"on_missing_column": None}
+    assert DatasetSettings.model_validate(text).on_missing_column == "null"
