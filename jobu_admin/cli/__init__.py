@@ -20,6 +20,7 @@ from jobu_admin.cli import (
     parts,
     rejects,
     stack,
+    transforms,
 )
 from jobu_core.errors import JobuError
 from jobu_core.log import configure_logging
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     app.add_typer(datasets.app, name="datasets")
     app.add_typer(models.app, name="models")
     app.add_typer(loads.app, name="loads")
+    app.add_typer(transforms.app, name="transforms")
     app.add_typer(rejects.app, name="rejects")
     parts.register(app)
     bench.register(app)

@@ -41,6 +41,10 @@ class DatasetSettings(Section):
     csv: CsvOptions = CsvOptions()
     rename: dict[str, str] = Field(default_factory=dict)
     filters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    transform: str | None = None
+    """Name of a registered function over rows: a pandas DataFrame in, one out."""
+    transform_scope: Literal["chunk", "file"] = "chunk"
+    """Whether it is given some rows that follow each other, or all wanted rows of a file."""
     model: str
     """Name of a registered pydantic model."""
     target: str

@@ -66,11 +66,23 @@ def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
             f"itself and load it again (`jobu executions retry {execution.id}`)"
         )
     told = result["preprocess"]
+    _refuse_other_rows(execution, told.get("transform"))
     files = tuple(SourceFile(**each) for each in told.get("files", ()))
     problems = problems_by_row(reject_files(runtime, execution), RowPlaces(files))
     if not problems:
         raise Conflict(f"execution {execution.id} rejected no row")
     return Rejected(told["input_path"], told["source_sha256"], problems, files)
+
+
+def _refuse_other_rows(execution: Execution, transform: Mapping[str, Any] | None) -> None:
+    """Raise Conflict where a rejected row is not simply a row of the file, corrected or not."""
+    if transform is None or not (transform["repeats"] or transform["scope"] == "file"):
+        return
+    made = "makes several rows of one" if transform["repeats"] else "looks at a file as a whole"
+    raise Conflict(
+        f"execution {execution.id}: transform {transform['name']} {made}, so its rejects cannot be "
+        "corrected one by one; correct the file itself and load it again"
+    )
 
 
 def inputs_of(runtime: ExecutionRuntime, rejected: Rejected) -> tuple[InputFile, ...]:

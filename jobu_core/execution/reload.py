@@ -17,7 +17,6 @@ from jobu_core.config.datasets import CsvOptions
 from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict, FileError, InvalidParams, NotFound
 from jobu_core.execution.rejected import inputs_of, rejected_of
-from jobu_core.handlers.base import Declarations
 from jobu_core.handlers.dataset_values import csv_of, dataset_of, mode_of, target_of
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
 from jobu_core.pipeline.corrections import read_corrections, refuse_other_columns, write_corrected
@@ -251,8 +250,7 @@ def _refuse_replaced(
 ) -> None:
     """Raise Conflict when the table holds another file's rows by now."""
     registry = runtime.registry
-    declared = Declarations(registry.datasets, registry.models, registry.free_tables)
-    target = target_of(params, declared)
+    target = target_of(params, registry.declarations)
     url = runtime.databases.get(target.database)
     if url is None:
         raise InvalidParams(f"no database {target.database!r} is configured")

@@ -107,7 +107,9 @@ def _tell_made(context: HandlerContext, params: PipelineParams, stream: FusedInp
     """Materialize what the stages made and return their results."""
     reports = stream.reports
     assert reports is not None  # noqa: S101 - a load without its seal does not commit
-    before = preprocess_as_json(context, reports.preprocess, reports.validate.source_file)
+    transform = stream.plan.wishes.transform
+    source = reports.validate.source_file
+    before = preprocess_as_json(context, reports.preprocess, source, transform)
     checked = as_json(context, reports.validate)
     before["output_path"] = None
     return _told(context, params, before, checked)

@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from jobu_core.handlers.dataset_values import (
-    csv_of,
     dataset_of,
-    filters_of,
     missing_column_of,
     model_of,
     new_column_of,
-    rename_of,
     target_of,
 )
 from jobu_core.handlers.params import PreprocessParams, ValidateParams
@@ -35,6 +32,15 @@ _OF_NO_ROW: Final = frozenset(
 )
 """Params that change no row of an append, or that are told by what they mean."""
 
+_OF_NO_ROW_THERE: Final = frozenset(
+    {
+        *("description", "input", "model", "target", "mode", "keys", "owners"),
+        *("max_errors", "max_error_rate", "show_values", "load_id_column"),
+        *("on_new_column", "on_missing_column"),
+    }
+)
+"""The same of a dataset's settings."""
+
 
 def content_of(params: LoadParams, declared: Declarations, source_sha256: str) -> str:
     """Return the hash of the source, the params, the model and the table of an append.
@@ -47,11 +53,8 @@ def content_of(params: LoadParams, declared: Declarations, source_sha256: str) -
     said: dict[str, Any] = params.model_dump(mode="json", exclude=set(_OF_NO_ROW))
     said["on_new_column"] = new_column_of(params, dataset)
     said["on_missing_column"] = missing_column_of(params, dataset)
-    if isinstance(params, PreprocessParams):
-        csv = csv_of(params.csv, dataset)
-        said["csv"] = None if csv is None else csv.model_dump(mode="json")
-        said["rename"] = rename_of(params.rename, dataset)
-        said["filters"] = filters_of(params, dataset)
+    if isinstance(params, PreprocessParams) and dataset is not None:
+        said["dataset"] = dataset.settings.model_dump(mode="json", exclude=set(_OF_NO_ROW_THERE))
     if isinstance(params, ValidateParams):
         model = model_of(params, declared)
         said["model"] = described_schema(model.__pydantic_core_schema__)

@@ -22,6 +22,7 @@ from jobu_core.handlers.dataset_values import (
     rename_of,
     show_values_of,
     shown_path,
+    transform_of,
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import PreprocessParams
@@ -30,6 +31,7 @@ from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.processing import Wishes
 from jobu_core.pipeline.sources import Input, InputFile
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.pipeline.parquet_writer import Reader
     from jobu_core.pipeline.preprocess import PreprocessReport
+    from jobu_core.pipeline.transform import Transform
 
 INPUT_MISSING = "input_missing"
 
@@ -83,7 +86,10 @@ class PandasPreprocess(BaseHandler):
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
     """Raise InvalidParams for what no file could satisfy."""
-    Filters(filters_of(params, dataset_of(params, declared.datasets)))
+    dataset = dataset_of(params, declared.datasets)
+    Filters(filters_of(params, dataset))
+    Spelling.of(csv_of(params.csv, dataset) or CsvOptions())
+    transform_of(params, declared)
     for name in (params.types or {}).values():
         type_named(name)
 
@@ -133,12 +139,13 @@ def write_rows(
         filters=wishes.filters,
         columns=wishes.columns,
         types=wishes.types,
+        transform=wishes.transform,
         limits=limits_of(params, dataset_of(params, context.datasets)),
         show_values=wishes.show_values,
         rejects_path=rejects,
         read_by=read_by,
     )
-    return preprocess_as_json(context, report, source.name)
+    return preprocess_as_json(context, report, source.name, wishes.transform)
 
 
 def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
@@ -150,15 +157,19 @@ def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
         filters=filters_of(params, dataset),
         columns=params.columns,
         types=params.types or {},
+        transform=transform_of(params, context.declarations),
         show_values=show_values_of(params, dataset),
     )
 
 
 def preprocess_as_json(
-    context: HandlerContext, report: PreprocessReport, input_path: str
+    context: HandlerContext,
+    report: PreprocessReport,
+    input_path: str,
+    transform: Transform | None,
 ) -> dict[str, Any]:
     """Return the report as a result."""
-    return {
+    told: dict[str, Any] = {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
         "rejected": report.rejected,
@@ -168,8 +179,16 @@ def preprocess_as_json(
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
-        **({"files": [asdict(each) for each in report.files]} if len(report.files) > 1 else {}),
     }
+    if len(report.files) > 1:
+        told["files"] = [asdict(each) for each in report.files]
+    if transform is not None:
+        told["transform"] = {
+            "name": transform.name,
+            "scope": transform.scope,
+            "repeats": report.repeats,
+        }
+    return told
 
 
 def emit_parquet(

@@ -192,9 +192,10 @@ class CsvReader:
         """Say what is wrong without Arrow's text, which may quote cells."""
         text = str(error)
         after = f"after row {self._last_row}" if self._last_row else "at the start"
-        if "Empty CSV" in text:
+        empty = "Empty CSV" in text  # what the parser says of a header without an end, too
+        if empty and not self._source.holds_text:
             return FileError(f"{self._name}: is empty: it has no header row")
-        if "straddling" in text or "out of sync" in text:
+        if empty or "straddling" in text or "out of sync" in text:
             return FileError(
                 f"{self._name}: {after}: a row longer than {self._block_bytes} bytes, "
                 "or a quote that is opened and never closed"

@@ -125,12 +125,14 @@ class FusedInput:
             plan.source.paths, plan.draft.valid, plan.draft.unprocessed, plan.draft.invalid
         )
         with open_processing(plan.source.files, plan.wishes, name=plan.source.name) as rows:
+            rows.start()
             check = batch_check(
                 plan.model,
                 plan.options,
                 strings=rows.values == "strings",
                 types={each.name: python_type(each.type.arrow) for each in rows.columns},
                 source_name=plan.source.name,
+                spelling=rows.spelling,
             )
             with ExitStack() as outputs:
                 stream = FusedRows(self, rows, check, outputs)
@@ -258,6 +260,7 @@ class FusedRows(Source):
             sha256=read.sha256,
             rejects_path=early.written_path,
             files=read.files,
+            repeats=self._rows.repeats,
         )
         validate = ValidationReport(
             rows=preprocess.rows_out,

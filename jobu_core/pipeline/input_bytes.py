@@ -68,6 +68,11 @@ class InputBytes(io.RawIOBase):
         """The last byte before the newlines at the end, if it is ASCII."""
         return self._last_of_text.decode("ascii", "ignore")
 
+    @property
+    def holds_text(self) -> bool:
+        """Whether there was more than newlines and a byte order mark so far."""
+        return bool(self._last_of_text)
+
     def readable(self) -> bool:
         """Return True."""
         return True
@@ -102,9 +107,10 @@ class InputBytes(io.RawIOBase):
     def _next_chunk(self, size: int) -> bytes:
         chunk: bytes = self._bytes.read(size)
         decoded = self._decode(chunk)
+        text = decoded if self._fed else decoded.removeprefix(codecs.BOM_UTF8)
         self._fed += len(chunk)
         self._last = decoded[-1:] or self._last
-        self._last_of_text = _before_newlines(decoded) or self._last_of_text
+        self._last_of_text = _before_newlines(text) or self._last_of_text
         if chunk:
             return decoded
         self._ended = True

@@ -3,7 +3,7 @@
 ::
 
     preprocess(source, output_path=…, source_name=…, csv=…, rename=…, filters=…,
-               columns=…, types=…, limits=…, show_values=…, rejects_path=…,
+               columns=…, types=…, transform=…, limits=…, show_values=…, rejects_path=…,
                checkpoint=…) -> PreprocessReport
 
 What becomes of a row is ``processing.py``'s to say; here the wanted ones are
@@ -12,6 +12,7 @@ written, the others logged and counted.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.processing import Processing
     from jobu_core.pipeline.rejects import Counts, RejectLog
     from jobu_core.pipeline.sources import SourceFile
+    from jobu_core.pipeline.transform import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class PreprocessReport:
     """None if no row was rejected."""
     files: tuple[SourceFile, ...]
     """What was read, in this order."""
+    repeats: bool = False
+    """Whether a transform made several rows of one."""
 
 
 def preprocess(
@@ -66,6 +70,7 @@ def preprocess(
     filters: Mapping[str, Mapping[str, Any]] | None = None,
     columns: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
+    transform: Transform | None = None,
     limits: Limits | None = None,
     show_values: bool = False,
     rejects_path: Path | None = None,
@@ -88,6 +93,7 @@ def preprocess(
         filters=filters or {},
         columns=columns,
         types=types or {},
+        transform=transform,
         show_values=show_values,
     )
     rejects_at = rejects_path or rejects_beside(output_path)
@@ -95,23 +101,31 @@ def preprocess(
     with (
         reject_log(rejects_at, source_name=source_name, show_values=show_values) as rejects,
         open_processing(files, wishes, name=source_name) as rows,
+        ExitStack() as stack,
     ):
         rejects.places = rows.source.places
-        with write_parquet(output_path, arrow_schema(rows.columns), read_by) as output:
-            _write(rows, output, rejects, checkpoint)
-            output.describe(_provenance(source_name, rows, rejects))
-            report = PreprocessReport(
-                rows_in=rows.source.rows_read,
-                rows_out=output.rows,
-                rejected=rejects.rejected,
-                counts=rejects.counts,
-                columns=tuple((column.name, column.type.name) for column in rows.columns),
-                path=output_path,
-                sha256=rows.source.sha256,
-                rejects_path=rejects.written_path,
-                files=rows.source.files,
+
+        def opened() -> ParquetOutput:
+            """Open the output; its columns are known when a transform had rows."""
+            return stack.enter_context(
+                write_parquet(output_path, arrow_schema(rows.columns), read_by)
             )
-            rejects.enforce(limits or Limits(), report.rows_in, report)
+
+        output = _written(rows, opened, rejects, checkpoint) or opened()
+        output.describe(_provenance(source_name, rows, rejects))
+        report = PreprocessReport(
+            rows_in=rows.source.rows_read,
+            rows_out=output.rows,
+            rejected=rejects.rejected,
+            counts=rejects.counts,
+            columns=tuple((column.name, column.type.name) for column in rows.columns),
+            path=output_path,
+            sha256=rows.source.sha256,
+            rejects_path=rejects.written_path,
+            files=rows.source.files,
+            repeats=rows.repeats,
+        )
+        rejects.enforce(limits or Limits(), report.rows_in, report)
     return report
 
 
@@ -126,18 +140,23 @@ def refuse_overwrite(sources: Sequence[Path], *outputs: Path) -> None:
         taken.add(path.resolve())
 
 
-def _write(
+def _written(
     rows: Processing,
-    output: ParquetOutput,
+    opened: Callable[[], ParquetOutput],
     rejects: RejectLog,
     checkpoint: Callable[[int], None] | None,
-) -> None:
+) -> ParquetOutput | None:
+    """Write the wanted rows and log the others; return the output if it was opened."""
+    output = None
     for batch in rows.batches():
         for each in batch.turned_away:
             rejects.add(each.number, each.problems, each.row)
-        output.write(batch.rows)
+        if batch.rows.num_rows:
+            output = output or opened()
+            output.write(batch.rows)
         if checkpoint is not None:
             checkpoint(rows.source.rows_read)
+    return output
 
 
 def _provenance(source_name: str, rows: Processing, rejects: RejectLog) -> Provenance:

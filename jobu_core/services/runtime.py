@@ -70,18 +70,17 @@ def database_urls(settings: Settings) -> dict[str, str]:
     Raises ConfigError naming a load target without a URL that its driver could use.
     """
     urls = {"default": endpoints(settings).database_url}
-    for name, database in settings.databases.items():
-        if name == "default":
-            continue
-        url = database.url.get_secret_value()
-        if not url:
-            raise ConfigError(f"databases.{name}.url is empty")
-        setting = f"databases.{name}.url"
-        urls[name] = _usable_target(url, name, setting)
-    return urls
+    return urls | {
+        name: target_url(settings, name) for name in settings.databases if name != "default"
+    }
 
 
-def _usable_target(url: str, name: str, setting: str) -> str:
+def target_url(settings: Settings, name: str) -> str:
+    """Return the URL of a load target; raises ConfigError when no driver could use it."""
+    url = settings.databases[name].url.get_secret_value()
+    setting = f"databases.{name}.url"
+    if not url:
+        raise ConfigError(f"{setting} is empty")
     if is_mysql(url):
         read_url(url, name)
         return url

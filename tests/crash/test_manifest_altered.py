@@ -27,7 +27,6 @@ OLDER: LiteralString = (
 
 ALTERED = (Case("manifest.columns_added", (11,)),)
 MYSQL_ALTERED = (Case("mysql_manifest.column_added", (11,)),)
-MYSQL_SWAPS_ALTERED = (Case("mysql_swap.column_added", (11,)),)
 
 
 def load(bench: Bench, path: Path, execution: int, table: str = "items") -> LoadResult:
@@ -68,17 +67,3 @@ def test_an_older_mysql_manifest_keeps_its_loads(mysql_bench: MysqlBench, case: 
     assert load(mysql_bench, path, 1).outcome is Outcome.ALREADY_LOADED
     assert load(mysql_bench, path, 2).outcome is Outcome.LOADED
     assert mysql_bench.count("items") == 20
-
-
-@pytest.mark.parametrize("case", MYSQL_SWAPS_ALTERED, ids=str)
-def test_an_older_ledger_of_swaps_keeps_its_rows(mysql_bench: MysqlBench, case: Case) -> None:
-    """A swap that an older jobu left is settled by what it wrote down."""
-    path = mysql_bench.file(items(10))
-    mysql_bench.run("CREATE TABLE other (id bigint)")
-    load(mysql_bench, path, 1, "made")
-    mysql_bench.run("DROP TABLE made", "ALTER TABLE jobu_swaps DROP COLUMN chain_key")
-
-    die(case, load, mysql_bench, path, 2, "made")
-    result = load(mysql_bench, path, 2, "made")
-    assert (result.outcome, mysql_bench.count("made")) == (Outcome.LOADED, 10)
-    assert mysql_bench.count("jobu_swaps") == 0

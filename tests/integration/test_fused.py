@@ -22,11 +22,8 @@ from jobu_core.errors import (
     SchemaMismatch,
 )
 from jobu_core.handlers.pydantic_validator import SampleRecord
-from jobu_core.pipeline.fused import FusedInput, FusedPlan, Places
 from jobu_core.pipeline.load.postgres import load_parquet
-from jobu_core.pipeline.processing import Wishes
-from jobu_core.pipeline.sources import Input, InputFile
-from jobu_core.pipeline.validate.report import ValidationOptions
+from tests.fused_support import stream_of
 from tests.handler_bench import make_project
 from tests.load_bench import NOON, items
 
@@ -74,6 +71,11 @@ SAME = (
     Sameness("nulls", 'id,name,value\n1,one,\n2,NA,2\n3,"",3\n', {"null_means": "missing"}),
     Sameness(
         "cp949", "id,name,value\n1,한글,1\n2,이름,2\n", {"csv": {"encoding": "cp949"}}, "cp949"
+    ),
+    Sameness(
+        "numbers in German",
+        "id;name;value\n1.000;one;1.234,5\n2;two;x\n3;three;-0,25\n",
+        {"csv": {"delimiter": ";", "decimal": ",", "thousands": "."}},
     ),
     Sameness("append", CLEAN, {"mode": "append"}),
     Sameness("replace in place", params={"replace_strategy": "delete"}),
@@ -223,7 +225,7 @@ def test_a_null_for_a_required_column_is_told_by_the_column(bench: Bench) -> Non
     path = bench.folder / "in.csv"
     path.write_text("id,name\n1,a\n2,\n")
     bench.run("CREATE TABLE items (id bigint, name text NOT NULL)")
-    request = replace(bench.request(items(1)), input=_stream(path, Nullable))
+    request = replace(bench.request(items(1)), input=stream_of(path, Nullable))
     with pytest.raises(DataError, match="column 'name' has nulls and is NOT NULL in the table"):
         load_parquet(request)
     assert bench.count("items") == 0
@@ -301,7 +303,7 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(bench: Bench) -> None:
     """Nothing is published, and what was loaded of it so far is rolled back."""
     path = bench.folder / "in.csv"
     path.write_text("id,name,value\n1,a,1\n")
-    stream = _stream(path, SampleRecord)
+    stream = stream_of(path, SampleRecord)
 
     def read_what_grows() -> None:
         with stream.open() as source:
@@ -339,26 +341,11 @@ def test_validators_run_in_the_thread_of_the_attempt(bench: Bench) -> None:
 
     path = bench.folder / "in.csv"
     path.write_text("id,name\n1,a\n2,b\n")
-    stream = _stream(path, Watched)
+    stream = stream_of(path, Watched)
     bench.run("CREATE TABLE items (id bigint, name text)")
     load_parquet(replace(bench.request(items(1)), input=stream))
     assert bench.count("items") == 2
     assert set(seen) == {threading.current_thread()}
-
-
-def _stream(path: Path, model: type[BaseModel]) -> FusedInput:
-    """Return a stream of a file whose outputs lie beside it."""
-    places = Places(*(path.with_name(name) for name in ("valid", "early", "late")))
-    return FusedInput(
-        FusedPlan(
-            source=Input(path.name, (InputFile(path, path.name),)),
-            wishes=Wishes(),
-            model=model,
-            options=ValidationOptions(),
-            draft=places,
-            kept=lambda _sha256: places,
-        )
-    )
 
 
 @pytest.mark.parametrize(

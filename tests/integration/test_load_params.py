@@ -8,10 +8,12 @@ import pytest
 from pydantic import BaseModel
 
 from jobu_core.config import DatasetSettings
+from jobu_core.config.datasets import CsvOptions
 from jobu_core.errors import ConfigError, FileError, InvalidParams
 from jobu_core.handlers.base import Declarations
 from jobu_core.handlers.load_content import content_of
 from jobu_core.handlers.pipeline import PipelineParams
+from jobu_core.handlers.pydantic_validator import SampleRecord
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.engine import load_parquet
 from tests.handler_bench import Project, make_project
@@ -143,6 +145,8 @@ def test_the_same_content_is_appended_once_whatever_its_name(data_project: Proje
         {"on_new_column": "ignore"},
         {"target_table": "scratch_others"},
         {"model": "Other"},
+        {"transform": "tidy"},
+        {"transform": "tidy", "transform_scope": "file"},
     ],
 )
 def test_whatever_may_change_a_row_makes_other_content(
@@ -215,3 +219,32 @@ def test_null_is_a_policy_also_without_quotes() -> None:
     """YAML reads it as nothing at all, which nobody means who writes it there."""
     text = KEYED.model_dump() | {"on_missing_column": None}
     assert DatasetSettings.model_validate(text).on_missing_column == "null"
+
+
+def test_every_setting_of_a_dataset_that_may_change_a_row_counts() -> None:
+    """One that is new counts until somebody says that it changes none."""
+    plain = KEYED.model_copy(update={"mode": "append", "keys": ()})
+    params = PipelineParams(dataset="it", load_key="content")
+
+    def content(**changes: object) -> str:
+        datasets = build_datasets(
+            {"it": plain.model_copy(update=changes)}, {"SampleRecord": SampleRecord}
+        )
+        return content_of(params, Declarations(datasets, {"SampleRecord": SampleRecord}), "abc")
+
+    changing: tuple[dict[str, object], ...] = (
+        {"csv": CsvOptions(delimiter=";")},
+        {"rename": {"a": "b"}},
+        {"filters": {"id": {"gt": 1}}},
+        {"on_missing_column": "null"},
+        {"target": "default.public.other"},
+    )
+    for change in changing:
+        assert content(**change) != content(), change
+    others: tuple[dict[str, object], ...] = (
+        {"owners": ("ann",)},
+        {"max_errors": 3},
+        {"input": "/data/raw/x.csv"},
+    )
+    for change in others:
+        assert content(**change) == content(), change

@@ -89,7 +89,7 @@ def test_a_column_that_cannot_be_filled_is_refused(bench: Bench, kind: LiteralSt
 def test_a_file_may_not_bring_the_column(bench: Bench) -> None:
     """Its rows would pass for another load's."""
     bench.run(ITEMS)
-    file = items(1).append_column("_jobu_load_id", pa.array([7]))  # type: ignore[arg-type]  # stubs
+    file = items(1).append_column("_jobu_load_id", pa.array([7]))
     with pytest.raises(SchemaMismatch, match="which jobu fills itself"):
         load_parquet(bench.request(file))
 

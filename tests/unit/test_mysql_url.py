@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobu_core.config import Settings, load_settings
 from jobu_core.errors import ConfigError
-from jobu_core.pipeline.load.mysql.connecting import SslMode, Tls, connect, read_url
+from jobu_core.pipeline.load.mysql.connecting import (
+    SslMode,
+    Tls,
+    _tls_arguments,
+    connect,
+    read_url,
+)
 from jobu_core.services.runtime import database_urls
 
 if TYPE_CHECKING:
@@ -147,3 +154,11 @@ def test_a_target_that_cannot_work_is_an_error_of_the_configuration(
     with pytest.raises(ConfigError, match=told) as caught:
         database_urls(configured(project, url))
     assert HUSH not in str(caught.value)
+
+
+def test_the_hosts_name_is_looked_at_with_the_systems_certificates_too() -> None:
+    """PyMySQL does so only with a file of certificates; any valid one would do otherwise."""
+    context = _tls_arguments(Tls(SslMode.VERIFY_IDENTITY), "w")["ssl"]
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+    context = _tls_arguments(Tls(SslMode.VERIFY_CA), "w")["ssl"]
+    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_REQUIRED)

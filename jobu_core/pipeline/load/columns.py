@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 from jobu_core.errors import SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.binary.pairs import binary_encoder
 from jobu_core.pipeline.load.contract import HINT, agree
+from jobu_core.pipeline.load.request import STRICT
 from jobu_core.pipeline.load.wire import TargetType, encoder
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def compare_columns(
     schema: pa.Schema,
     nulls: Mapping[str, int],
     target: Sequence[TargetColumn],
-    policy: SchemaPolicy,
+    policy: SchemaPolicy = STRICT,
 ) -> Comparison:
     """Return what can be sent, what the policy says of the rest, and what forbids the load."""
     by_name = {column.name: column for column in target}

@@ -48,7 +48,13 @@ from jobu_core.pipeline.load.request import (
     SchemaChanges,
     Strategy,
 )
-from jobu_core.pipeline.load.rows import analyze, copy_rows, count_rows
+from jobu_core.pipeline.load.rows import (
+    acts_on_rows,
+    analyze,
+    analyze_changed,
+    copy_rows,
+    count_rows,
+)
 from jobu_core.pipeline.load.session import (
     bound_locks,
     end_older_attempts,
@@ -149,7 +155,7 @@ class _Loader:
             return self._settle(error)
         reach("load.committed")
         if result.outcome is Outcome.LOADED and result.strategy != Strategy.SWAP:
-            analyze(self.connection, self.request.target)
+            analyze_changed(self.connection, self.request.target, result.rows)
             reach("load.analyzed")
         return result
 
@@ -275,7 +281,8 @@ class _Loader:
         rows = self._send(staged.name, plans, before)
         reach("swap.filled")
         self._insist(rows, "sent")
-        self._insist(count_rows(self.connection, staged.name, staged.new), "in the new table")
+        if acts_on_rows(self.connection, staged.new):
+            self._insist(count_rows(self.connection, staged.name, staged.new), "in the new table")
         analyze(self.connection, staged.name)
         self.request.check_lease()
         lock_exclusively(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _READ_ONLY: Final[LiteralString] = "SET default_transaction_read_only = on"
 
+_NOT_PROVEN: Final = " (not proven in binary)"
+
 
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what a load of the request would do; raises as the dispatcher's says."""
@@ -127,13 +129,14 @@ def _matched(
             problems.append(str(error))
     new = {each.name: each.type.postgres for each in found.agreement.new}
     types = {each.name: each.shown for each in there} | new
-    sent = {each.name for each in found.plans} | set(new)
+    sent = {each.name: way.name + ("" if each.binary else _NOT_PROVEN) for each in found.plans}
+    sent |= dict.fromkeys(new, way.name)
     return tuple(
         ColumnPreview(
             field.name,
             str(field.type),
             types.get(field.name),
-            way.name if field.name in sent else None,
+            sent.get(field.name),
         )
         for field in source.schema
     )

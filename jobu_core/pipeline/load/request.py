@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,10 @@ class SchemaPolicy:
     on_missing: OnMissingColumn = "fail"
     """``null``: a column that takes null is left out of the load: new rows have null there,
     rows that an upsert changes keep what they have."""
+
+
+STRICT: Final = SchemaPolicy()
+"""Both sides have the same columns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from jobu_core.errors import DataError, SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.contract import HINT, agree
 from jobu_core.pipeline.load.mysql.checks import TargetType
 from jobu_core.pipeline.load.mysql.wire import encoder, is_bytes
+from jobu_core.pipeline.load.request import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +112,7 @@ def compare_columns(
     schema: pa.Schema,
     nulls: Mapping[str, int],
     target: Sequence[TargetColumn],
-    policy: SchemaPolicy,
+    policy: SchemaPolicy = STRICT,
 ) -> Comparison:
     """Return what can be sent, what the policy says of the rest, and what forbids the load."""
     by_name = {column.name: column for column in target}

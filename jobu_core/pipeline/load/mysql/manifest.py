@@ -52,10 +52,10 @@ CREATE TABLE IF NOT EXISTS {loads} (
 """
 _HAS_CHAINS: Final[LiteralString] = """
 SELECT count(*) FROM information_schema.COLUMNS
-WHERE TABLE_SCHEMA = %(schema)s AND TABLE_NAME = %(table)s AND COLUMN_NAME = 'chain_key'
+WHERE TABLE_SCHEMA = %(schema)s AND TABLE_NAME = 'jobu_loads' AND COLUMN_NAME = 'chain_key'
 """
 _ADD_CHAINS: Final[LiteralString] = """
-ALTER TABLE {table} ADD COLUMN chain_key varchar(600) NULL,
+ALTER TABLE {loads} ADD COLUMN chain_key varchar(600) NULL,
     ADD UNIQUE KEY ux_jobu_loads_chain (chain_key)
 """
 _CLAIM: Final[LiteralString] = """
@@ -91,24 +91,19 @@ def ensure_manifest(session: Session) -> None:
     if not exists(session, loads_of(session)):
         session.run(_CREATE_LOADS, loads=loads_of(session))
         reach("mysql_manifest.created")
-    elif not has_chains(session, "jobu_loads"):
-        add_chains(session, _ADD_CHAINS, loads_of(session))
+    elif not _has_chains(session):
+        try:
+            session.run(_ADD_CHAINS, loads=loads_of(session))
+        except err.Error as error:
+            if number_of(error) != COLUMN_EXISTS:
+                raise  # else another load has just added it
         reach("mysql_manifest.column_added")
 
 
-def has_chains(session: Session, table: LiteralString) -> bool:
-    """Whether a table of ours has the column that an older jobu did not know."""
-    (found,) = session.one(_HAS_CHAINS, {"schema": session.schema, "table": table})
+def _has_chains(session: Session) -> bool:
+    """Whether the manifest has the column that an older jobu did not know."""
+    (found,) = session.one(_HAS_CHAINS, {"schema": session.schema})
     return bool(found)
-
-
-def add_chains(session: Session, statement: LiteralString, table: Sql) -> None:
-    """Add that column, unless somebody else has just done it."""
-    try:
-        session.run(statement, table=table)
-    except err.Error as error:
-        if number_of(error) != COLUMN_EXISTS:
-            raise
 
 
 def exists(session: Session, table: Sql) -> bool:
@@ -163,7 +158,7 @@ def find_load(
     lock = Sql("FOR UPDATE" if waiting else "")
     if not exists(session, loads_of(session)):
         return None
-    chain = Sql("chain_key" if has_chains(session, "jobu_loads") else "NULL")
+    chain = Sql("chain_key" if _has_chains(session) else "NULL")
     values = {"load_key": load_key, "chain_key": chain_key}
     rows = session.rows(_FIND, values, loads=loads_of(session), chain=chain, waiting=lock)
     found = [Loaded(*row) for row in rows]

@@ -97,7 +97,7 @@ def swap_in(
     if reasons:
         raise CannotSwapError(reasons)
     before = definition_of(session, target)
-    swap = note_swap(session, request, replacing=True)
+    swap = note_swap(session, request, definition=before)
     try:
         _copy_definition(session, swap, before)
         rows = _fill(session, swap, source, plans)
@@ -111,11 +111,9 @@ def swap_in(
         _undo(session, swap)
         raise
     reach("mysql_swap.renamed")
-    if not finish_or_give_back(session, swap, request.lock_wait_seconds, clock):
-        raise LoadRefused(
-            f"{target}: a foreign key of a table that this user cannot see points at it, so its "
-            "rows stay as they were; grant the user REFERENCES on that table"
-        )
+    undone = finish_or_give_back(session, swap, request.lock_wait_seconds, clock)
+    if undone is not None:
+        raise undone
     return rows
 
 
@@ -138,7 +136,7 @@ def make_new(
             f"{request.target} does not exist, and a load that makes it needs the rights "
             f"{RIGHTS} on {request.target.schema}"
         )
-    swap = note_swap(session, request, replacing=False)
+    swap = note_swap(session, request, definition=None)
     try:
         create_table(session, swap.new, source.schema, keys=request.keys)
         reach("mysql_swap.made")

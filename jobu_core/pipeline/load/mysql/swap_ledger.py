@@ -19,6 +19,7 @@ Whoever looks holds the target's lock, so that nobody is at work there.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, LiteralString
@@ -28,14 +29,12 @@ from pymysql import err
 
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
-from jobu_core.errors import JobuError, LoadRefused
+from jobu_core.errors import JobuError, LoadRefused, TargetBusy
 from jobu_core.pipeline.load.identifiers import TableName
 from jobu_core.pipeline.load.mysql.failures import MAY_NOT, REFERENCED, number_of
 from jobu_core.pipeline.load.mysql.manifest import (
-    add_chains,
     exists,
     find_load,
-    has_chains,
     in_utc,
     loads_of,
     lock_name,
@@ -45,6 +44,7 @@ from jobu_core.pipeline.load.mysql.manifest import (
 from jobu_core.pipeline.load.mysql.renaming import rename_in_time
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
+from jobu_core.pipeline.load.mysql.tables import definition_of
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
@@ -60,7 +60,7 @@ _CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS {swaps} (
     swap_id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
     load_key varchar(600) NOT NULL,
-    chain_key varchar(600) NULL,
+    chain_key varchar(600) NOT NULL,
     schema_name varchar(64) NOT NULL,
     table_name varchar(64) NOT NULL,
     new_name varchar(64) NOT NULL,
@@ -73,35 +73,41 @@ CREATE TABLE IF NOT EXISTS {swaps} (
     params_sha256 varchar(64) NOT NULL,
     execution_id bigint NOT NULL,
     effective_time datetime(6) NOT NULL COMMENT 'UTC',
+    definition varchar(64) NULL COMMENT 'sha256 of the table as it was copied',
     KEY ix_jobu_swaps_key (load_key)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 """
-_ADD_CHAINS: Final[LiteralString] = "ALTER TABLE {table} ADD COLUMN chain_key varchar(600) NULL"
 _NOTE: Final[LiteralString] = """
-INSERT INTO {swaps} (load_key, chain_key, schema_name, table_name, new_name, old_name, target, mode,
-                     rejected, params_sha256, execution_id, effective_time)
-VALUES (%(load_key)s, %(chain_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
-        0, %(params)s, %(execution)s, %(effective)s)
+INSERT INTO {swaps} (load_key, chain_key, schema_name, table_name, new_name, old_name, target,
+                     mode, rejected, params_sha256, execution_id, effective_time, definition)
+VALUES (%(load_key)s, %(chain_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s,
+        %(mode)s, 0, %(params)s, %(execution)s, %(effective)s, %(definition)s)
 """
 _READY: Final[LiteralString] = """
 UPDATE {swaps} SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s
 WHERE swap_id = %(swap_id)s
 """
 _ALL: Final[LiteralString] = """
-SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows`, {chain_key}
+SELECT swap_id, load_key, chain_key, schema_name, table_name, new_name, old_name, `rows`,
+       definition
 FROM {swaps} ORDER BY swap_id
 """
 _RECORD: Final[LiteralString] = """
 INSERT INTO {loads} (load_key, chain_key, target, mode, `rows`, rejected, source_sha256,
                      params_sha256, execution_id, effective_time, loaded_at)
-SELECT load_key, {chain_key}, target, mode, `rows`, rejected, source_sha256, params_sha256,
+SELECT load_key, chain_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
        execution_id, effective_time, utc_timestamp(6)
 FROM {swaps} WHERE swap_id = %(swap_id)s
 """
 
 
-class StillReferencedError(Exception):
-    """Foreign keys that nobody told us of point at the old table."""
+class MustGiveBackError(Exception):
+    """The old table cannot go: by ``why``, which says so to the loader."""
+
+    def __init__(self, why: JobuError) -> None:
+        """Keep the reason."""
+        super().__init__(str(why))
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +116,16 @@ class Swap:
 
     swap_id: int
     load_key: str
-    chain_key: str | None
-    """Of its execution; None if an older jobu wrote it down."""
+    chain_key: str
+    """Of its execution."""
     target: TableName
     new: TableName
     old: TableName | None
     """Where the target goes; None when there is none yet."""
     rows: int | None
     """Of the new table, once it is complete."""
+    definition: str | None
+    """Hash of the definition that the new table was made after; None where it made its own."""
 
 
 def target_lock(target: TableName) -> str:
@@ -125,14 +133,14 @@ def target_lock(target: TableName) -> str:
     return lock_name("target", f"{target.schema}.{target.table}")
 
 
-def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swap:
-    """Write down which tables this load is about to make; before it makes any."""
+def note_swap(session: Session, request: LoadRequest, *, definition: str | None) -> Swap:
+    """Write down which tables this load is about to make; before it makes any.
+
+    ``definition`` is the target's, which the new table will have; None: the load makes it.
+    """
     if not exists(session, _swaps(session)):
         session.run(_CREATE, swaps=_swaps(session))
         reach("mysql_swap.ledger_created")
-    elif not has_chains(session, "jobu_swaps"):
-        add_chains(session, _ADD_CHAINS, _swaps(session))
-        reach("mysql_swap.column_added")
     mark = secrets.token_hex(6)
     target = request.target
     new, old = target.beside(f"jobu_new_{mark}"), target.beside(f"jobu_old_{mark}")
@@ -142,39 +150,26 @@ def note_swap(session: Session, request: LoadRequest, *, replacing: bool) -> Swa
         "schema": target.schema,
         "table": target.table,
         "new": new.table,
-        "old": old.table if replacing else None,
+        "old": None if definition is None else old.table,
         "target": target.in_database,
         "mode": request.mode.value,
         "params": request.params_sha256,
         "execution": request.execution_id,
         "effective": in_utc(request.effective_time),
+        "definition": None if definition is None else _sha256(definition),
     }
     session.run(_NOTE, values, swaps=_swaps(session))
     (swap_id,) = session.one("SELECT last_insert_id()")
     reach("mysql_swap.noted")
-    return Swap(
-        int(swap_id),
-        request.load_key,
-        request.chain_key,
-        target,
-        new,
-        old if replacing else None,
-        rows=None,
-    )
+    aside, made_after = None if definition is None else old, values["definition"]
+    keys = request.load_key, request.chain_key
+    return Swap(int(swap_id), *keys, target, new, aside, None, made_after)
 
 
 def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
     """Say that the new table is complete: from now on its place decides."""
-    session.run(
-        _READY,
-        {
-            "rows": rows,
-            "rejected": facts.rejected,
-            "source": facts.sha256,
-            "swap_id": swap.swap_id,
-        },
-        swaps=_swaps(session),
-    )
+    values = {"rows": rows, "rejected": facts.rejected, "source": facts.sha256}
+    session.run(_READY, {**values, "swap_id": swap.swap_id}, swaps=_swaps(session))
     reach("mysql_swap.ready")
     return replace(swap, rows=rows)
 
@@ -182,19 +177,15 @@ def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
 def finish_swap(session: Session, swap: Swap) -> None:
     """Record a swap that was renamed, drop the old table, forget the row; repeatable.
 
-    Raises StillReferencedError, nothing done, when foreign keys point at the old table.
+    Raises MustGiveBackError, nothing done, when the old table was altered since it was
+    copied, or foreign keys point at it.
     """
     if find_load(session, swap.load_key) is None:
         if swap.old is not None:
-            _empty(session, swap.old)
+            _insist_unaltered(session, swap, swap.old)
+            _empty(session, swap, swap.old)
         values = {"swap_id": swap.swap_id}
-        session.run(
-            _RECORD,
-            values,
-            loads=loads_of(session),
-            swaps=_swaps(session),
-            chain_key=_chain_of(session),
-        )
+        session.run(_RECORD, values, loads=loads_of(session), swaps=_swaps(session))
     reach("mysql_swap.recorded")
     if swap.old is not None:
         _drop(session, swap.old)
@@ -208,18 +199,19 @@ def finish_or_give_back(
     swap: Swap,
     wait_seconds: float = _GIVE_BACK_SECONDS,
     clock: Clock | None = None,
-) -> bool:
-    """Finish a swap that was renamed, or undo it where foreign keys followed the old table.
+) -> JobuError | None:
+    """Finish a swap that was renamed, or undo it where the old table cannot go.
 
-    Returns whether it was finished; repeatable. Raises TargetBusy when the names could
+    Returns why it was undone, or None; repeatable. Raises TargetBusy when the names could
     not be given back in time: the next one who looks does it.
     """
     try:
         finish_swap(session, swap)
-    except StillReferencedError:
-        _log.warning("swap_given_back", table=str(swap.target), load=swap.load_key)
+    except MustGiveBackError as error:
+        why = error.why
     else:
-        return True
+        return None
+    _log.warning("swap_given_back", table=str(swap.target), load=swap.load_key, why=str(why))
     old = swap.old
     assert old is not None  # noqa: S101 - only an old table is referenced
     rename_in_time(
@@ -232,7 +224,7 @@ def finish_or_give_back(
     )
     reach("mysql_swap.given_back")
     take_back(session, swap)
-    return False
+    return why
 
 
 def take_back(session: Session, swap: Swap) -> None:
@@ -244,27 +236,35 @@ def take_back(session: Session, swap: Swap) -> None:
     _forget(session, swap)
 
 
-def settle_target(session: Session, target: TableName) -> None:
-    """Finish or take back what killed loads left at a target; the caller holds its lock."""
-    for swap in _noted(session):
-        if (swap.target.schema, swap.target.table) == (target.schema, target.table):
-            _settle(session, swap)
+def settle_target(session: Session, target: TableName) -> list[str]:
+    """Finish or take back what killed loads left at a target; return what was done.
+
+    The caller holds the target's lock.
+    """
+    return [
+        _settle(session, swap)
+        for swap in noted_swaps(session)
+        if (swap.target.schema, swap.target.table) == (target.schema, target.table)
+    ]
 
 
-def sweep(session: Session) -> None:
+def sweep(session: Session) -> list[str]:
     """Settle what killed loads left at any target, unless somebody is at work there.
 
-    What cannot be settled waits for a load of that target, which will say why.
+    Returns what was done. What cannot be settled waits for a load of that target, which
+    will say why. Tables that the ledger does not name are never touched.
     """
-    for target in {swap.target: None for swap in _noted(session)}:
+    done: list[str] = []
+    for target in {swap.target: None for swap in noted_swaps(session)}:
         lock = target_lock(target)
         if not try_lock(session, lock, 0):
             continue
         try:
-            settle_target(session, target)
+            done += settle_target(session, target)
         except (JobuError, err.Error) as error:
             _log.warning("sweep_failed", table=str(target), error=type(error).__name__)
         release_lock(session, lock)
+    return done
 
 
 def find_settled(session: Session, chain_key: str, seconds: float) -> Loaded | None:
@@ -274,7 +274,7 @@ def find_settled(session: Session, chain_key: str, seconds: float) -> Loaded | N
     """
     found = find_load(session, chain_key, chain_key)
     patience = seconds if found is None else 0
-    for swap in _noted(session):
+    for swap in noted_swaps(session):
         ours = chain_key in {swap.load_key, swap.chain_key}
         if ours and try_lock(session, target_lock(swap.target), patience):
             settle_target(session, swap.target)
@@ -295,7 +295,8 @@ def was_renamed(session: Session, swap: Swap) -> bool:
     return recorded or swap.old is None or is_there(session, swap.old)
 
 
-def _settle(session: Session, swap: Swap) -> None:
+def _settle(session: Session, swap: Swap) -> str:
+    """Finish or take back one swap; return what was done with it."""
     if swap.old is not None and _stopped_halfway(session, swap, swap.old):
         session.run(
             "RENAME TABLE {old} TO {target}",
@@ -304,15 +305,17 @@ def _settle(session: Session, swap: Swap) -> None:
         )
     renamed = was_renamed(session, swap)
     _log.warning("swap_left_over", table=str(swap.target), load=swap.load_key, renamed=renamed)
+    if renamed and finish_or_give_back(session, swap) is None:
+        return f"{swap.target}: finished the replace of load {swap.load_key}"
     if renamed:
-        finish_or_give_back(session, swap)
-        return
+        return f"{swap.target}: gave the old rows back, load {swap.load_key} is undone"
     if swap.old is not None and is_there(session, swap.old):
         raise LoadRefused(
             f"{swap.target}: {swap.old.table} lies beside it and no record says why; keep the "
             f"right one of both, and delete row {swap.swap_id} of jobu_swaps"
         )
     take_back(session, swap)
+    return f"{swap.target}: removed {swap.new.table} of load {swap.load_key}, which died"
 
 
 def _stopped_halfway(session: Session, swap: Swap, old: TableName) -> bool:
@@ -321,7 +324,7 @@ def _stopped_halfway(session: Session, swap: Swap, old: TableName) -> bool:
     return there == [False, True, True]
 
 
-def _noted(session: Session) -> list[Swap]:
+def noted_swaps(session: Session) -> list[Swap]:
     """Return the rows of the ledger; who may not see it has made none."""
     try:
         if not exists(session, _swaps(session)):
@@ -331,12 +334,12 @@ def _noted(session: Session) -> list[Swap]:
             raise
         return []
     found = []
-    for swap_id, load_key, schema, name, new, old, rows, chain in session.rows(
-        _ALL, swaps=_swaps(session), chain_key=_chain_of(session)
+    for swap_id, load_key, chain, schema, name, new, old, rows, definition in session.rows(
+        _ALL, swaps=_swaps(session)
     ):
         target = TableName(session.database, schema, name)
-        aside = None if old is None else target.beside(old)
-        found.append(Swap(swap_id, load_key, chain, target, target.beside(new), aside, rows))
+        aside, beside = None if old is None else target.beside(old), target.beside(new)
+        found.append(Swap(swap_id, load_key, chain, target, beside, aside, rows, definition))
     return found
 
 
@@ -348,12 +351,13 @@ def _unready(session: Session, swap: Swap) -> None:
     )
 
 
-def _chain_of(session: Session) -> Sql:
-    """Return the column with the execution's key; null where an older jobu made the table."""
-    return Sql("chain_key" if has_chains(session, "jobu_swaps") else "NULL")
+def _insist_unaltered(session: Session, swap: Swap, old: TableName) -> None:
+    """Compare the old table with what was copied: an ALTER may have come before the RENAME."""
+    if swap.definition != _sha256(definition_of(session, old)):
+        raise MustGiveBackError(TargetBusy(f"{swap.target} was altered while it was loaded"))
 
 
-def _empty(session: Session, old: TableName) -> None:
+def _empty(session: Session, swap: Swap, old: TableName) -> None:
     """Take the old rows away; the server refuses that while foreign keys point at them.
 
     Foreign keys follow a renamed table, and information_schema keeps those of tables
@@ -364,8 +368,16 @@ def _empty(session: Session, old: TableName) -> None:
     except err.Error as error:
         if number_of(error) not in REFERENCED:
             raise
-        raise StillReferencedError from None
+        why = LoadRefused(
+            f"{swap.target}: a foreign key of a table that this user cannot see points at it, so "
+            "its rows stay as they were; grant the user REFERENCES on that table"
+        )
+        raise MustGiveBackError(why) from None
     reach("mysql_swap.old_emptied")
+
+
+def _sha256(definition: str) -> str:
+    return hashlib.sha256(definition.encode()).hexdigest()
 
 
 def _drop(session: Session, name: TableName) -> None:
