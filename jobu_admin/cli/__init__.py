@@ -18,6 +18,7 @@ from jobu_admin.cli import (
     loads,
     models,
     parts,
+    prune,
     rejects,
     stack,
     transforms,
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
     app.add_typer(transforms.app, name="transforms")
     app.add_typer(rejects.app, name="rejects")
     parts.register(app)
+    prune.register(app)
     bench.register(app)
     return app
 

@@ -14,6 +14,7 @@ from jobu_core.config.sections import (
     KafkaSettings,
     LaunchSettings,
     QueueSettings,
+    RetentionSettings,
     Stack,
     WorkerSettings,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaSettings",
     "LaunchSettings",
     "QueueSettings",
+    "RetentionSettings",
     "Settings",
     "Stack",
     "WorkerSettings",

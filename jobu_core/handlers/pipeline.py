@@ -28,6 +28,7 @@ from jobu_core.handlers.dataset_values import (
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
 from jobu_core.handlers.fused import run_fused
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
     check_preprocess,
@@ -37,7 +38,7 @@ from jobu_core.handlers.pandas_preprocess import (
 )
 from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidateParams
 from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
-from jobu_core.handlers.stages import fingerprint, shelf
+from jobu_core.handlers.stages import depends_on, fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
 from jobu_core.pipeline.sources import sha256_of_files
 
@@ -134,7 +135,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
 
     step = _Step("preprocess", source.paths, params.output_path)
     path, told = _kept_or_shelved(context, params, step, write)
-    emit_parquet(context, params, told)
+    emit_parquet(context, params, told, path)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
 
 
@@ -145,23 +146,24 @@ def _validate(
     source = Path(before["file"])
 
     def write(output: Path, rejects: Path | None) -> Report:
-        report = check_rows(
-            context,
-            params,
-            source,
-            name=before["input_path"],
-            output=output,
-            rejects=rejects_path_of(context, params) or rejects,
-            read_by=_reader(params.valid_path),
-        )
-        return as_json(context, report)
+        with timed(context.clock) as watch:
+            report = check_rows(
+                context,
+                params,
+                source,
+                name=before["input_path"],
+                output=output,
+                rejects=rejects_path_of(context, params) or rejects,
+                read_by=_reader(params.valid_path),
+            )
+        return as_json(context, report) | cost(watch, read=(source,), wrote=output)
 
     model = model_of(params, context.declarations)
     digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
     schema = {"core": model.__pydantic_core_schema__, "decimals": digits}
     step = _Step("validate", (source,), params.valid_path, schema)
     path, told = _kept_or_shelved(context, params, step, write)
-    emit_valid(context, params, told)
+    emit_valid(context, params, told, path)
     return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
 
 
@@ -206,9 +208,7 @@ def _kept_or_shelved(
         output = context.paths.resolve(step.wanted)
         return output, write(output, None)
     read = step.sha256()
-    place = shelf(
-        context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
-    )
+    place = shelf(context, step.name, fingerprint(read, depends_on(context, params), step.schema))
     found = place.published()
     if found is not None:
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)

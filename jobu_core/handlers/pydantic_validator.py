@@ -21,7 +21,8 @@ from jobu_core.handlers.dataset_values import (
     show_values_of,
     shown_path,
 )
-from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import ValidateParams
 from jobu_core.pipeline.datasets import REJECTS_CHECK
 from jobu_core.pipeline.validate.report import ValidationOptions
@@ -82,24 +83,24 @@ class PydanticValidator(BaseHandler):
             else context.paths.resolve(params.output_path)
         )
         rejects = rejects_path_of(context, params)
-        if params.data is not None:
-            report = _validate_data(context, params, output=output, rejects=rejects)
-        else:
-            logical = needed(params.input_path, "input_path", "data is given")
-            report = check_rows(
-                context,
-                params,
-                context.paths.resolve(logical),
-                name=logical,
-                output=output,
-                rejects=rejects,
-            )
-        told = as_json(context, report)
+        source: Path | None = None
+        with timed(context.clock) as watch:
+            if params.data is not None:
+                report = _validate_data(context, params, output=output, rejects=rejects)
+            else:
+                logical = needed(params.input_path, "input_path", "data is given")
+                source = context.paths.resolve(logical)
+                report = check_rows(
+                    context, params, source, name=logical, output=output, rejects=rejects
+                )
+        told = as_json(context, report) | cost(
+            watch, read=() if source is None else (source,), wrote=output
+        )
         if params.output_path is None:
             told["output_path"] = None  # goes with the attempt's folder
             if rejects is None:
                 told["rejects_path"] = None
-        emit_valid(context, params, told)
+        emit_valid(context, params, told, output)
         return told
 
 
@@ -125,6 +126,7 @@ def check_rows(
         rename=rename_of(None, dataset),
         rejects_path=rejects,
         read_by=read_by,
+        meter=context.meter,
     )
 
 
@@ -142,6 +144,7 @@ def _validate_data(
         source_name=f"execution {context.execution_id}: data",
         options=validation_options(context, params),
         rejects_path=rejects,
+        meter=context.meter,
     )
 
 
@@ -176,8 +179,15 @@ def as_json(context: HandlerContext, report: ValidationReport) -> dict[str, Any]
     }
 
 
-def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[str, Any]) -> None:
-    """Materialize the valid rows, with the check of the rejects."""
+def emit_valid(
+    context: HandlerContext,
+    params: ValidateParams,
+    told: Mapping[str, Any],
+    path: Path | None = None,
+) -> None:
+    """Materialize the valid rows, with the check of the rejects and, from ``path``, a preview."""
+    dataset = dataset_of(params, context.datasets)
+    columns = tuple((name, kind) for name, kind in told["columns"])
     facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
     check = CheckResult(
         REJECTS_CHECK,
@@ -187,10 +197,27 @@ def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[st
     context.emit(
         made(
             context,
-            dataset_of(params, context.datasets),
+            dataset,
             Step.VALID,
-            facts={"dagster/row_count": told["rows"], **facts},
-            columns=tuple((name, kind) for name, kind in told["columns"]),
+            facts={
+                "dagster/row_count": told["rows"],
+                "dagster/uri": file_uri(told.get("output_path")),
+                **facts,
+            },
+            columns=columns,
             checks=(check,),
+            sources=column_sources(
+                dataset,
+                Step.VALID,
+                [name for name, _ in columns],
+                _aliases(model_of(params, context.declarations)),
+            ),
+            preview=previewed(path, show_values=show_values_of(params, dataset)),
         ),
     )
+
+
+def _aliases(of: type[BaseModel]) -> dict[str, str]:
+    """Return what a field is called in the rows, where that is one other name."""
+    names = {name: info.validation_alias for name, info in of.model_fields.items()}
+    return {name: alias for name, alias in names.items() if isinstance(alias, str)}

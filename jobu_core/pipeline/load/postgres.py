@@ -31,6 +31,7 @@ from jobu_core.pipeline.load.manifest import (
     note_stamp,
     same_load,
 )
+from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.new_columns import compare, settle_columns
 from jobu_core.pipeline.load.replace import (
     check_guards,
@@ -109,7 +110,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     database is not there. Whatever is raised, nothing of the load remains.
     """
     with (
-        request.input.open() as source,
+        open_metered(request) as source,
         open_session(request.url, request.target.database, request.application_name) as connection,
     ):
         refuse_reserved(connection, request.target)

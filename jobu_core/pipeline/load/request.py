@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from jobu_core.pipeline.meter import SILENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from jobu_core.config.datasets import OnMissingColumn, OnNewColumn
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.source import LoadInput
+    from jobu_core.pipeline.meter import Meter
 
 
 class Mode(StrEnum):
@@ -116,6 +119,8 @@ class LoadRequest:
     load_id_column: bool = False
     """Whether a table that is made, or may get columns, gets ``_jobu_load_id``."""
     lock_wait_seconds: float = 30.0
+    meter: Meter = SILENT
+    """Hears how many rows are on their way, from the thread that reads them."""
 
     content: str | None = None
     """Hash of all that the rows are made from, where that is the load's key."""

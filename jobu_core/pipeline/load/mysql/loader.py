@@ -18,6 +18,7 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
 from jobu_core.pipeline.load.manifest import insist_on_content, insist_same
+from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.guards import (
     check_guards,
@@ -58,8 +59,14 @@ from jobu_core.pipeline.load.mysql.tables import (
     find_table,
     refuse_reserved,
     require_table,
+    triggers_of,
 )
-from jobu_core.pipeline.load.mysql.upsert import check_keys, merge, stage_rows
+from jobu_core.pipeline.load.mysql.upsert import (
+    came_meanwhile,
+    check_keys,
+    merge,
+    stage_rows,
+)
 from jobu_core.pipeline.load.request import LoadResult, Merged, Mode, Outcome, Strategy
 
 if TYPE_CHECKING:
@@ -95,7 +102,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     server is not there. Whatever is raised, readers see nothing of the load.
     """
     with (
-        request.input.open() as source,
+        open_metered(request) as source,
         open_session(request.url, request.target.database) as session,
     ):
         refuse_reserved(session, request.target)
@@ -263,16 +270,20 @@ class _Loader:
 
     def _upsert(self) -> LoadResult:
         target, keys = self.request.target, self.request.keys
-        check_keys(self.session, target, keys=keys, file=self.source.schema.names)
+        names = self.source.schema.names
+        indexes = check_keys(self.session, target, keys=keys, file=names)
         plans = self._plan(target)
         staged = stage_rows(self.session, target, self.source, plans, keys)
 
         def land() -> _Landed:
-            matched, added = merge(self.session, target, plans, keys)
-            if matched + added != staged:
+            matched, added = merge(self.session, target, plans, keys, indexes)
+            rows = matched + added
+            if rows != staged and not triggers_of(self.session, target):
+                raise came_meanwhile(target)
+            if rows != staged:
                 raise LoadRefused(
-                    f"{target}: {staged} keys in the file, {matched + added} rows changed or "
-                    "added; does a trigger of the table change keys?"
+                    f"{target}: {staged} keys in the file, {rows} rows changed or added; "
+                    "does a trigger of the table change keys?"
                 )
             updated = 0 if len(plans) == len(keys) else matched
             return _Landed(staged, Mode.UPSERT.value, _shown(plans), Merged(added, updated))

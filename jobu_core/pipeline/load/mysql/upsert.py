@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, LiteralString
 
+from pymysql import err
+
 from jobu_core.crash_points import reach
-from jobu_core.errors import SchemaMismatch
+from jobu_core.errors import SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.mysql.columns import read_columns
+from jobu_core.pipeline.load.mysql.failures import duplicate_of
 from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import composed, joined, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
@@ -43,8 +46,9 @@ _CHANGE: Final[LiteralString] = """
 UPDATE {target} AS t JOIN {stage} AS s ON {same} SET {assigned}
 """
 _COUNT_SAME: Final[LiteralString] = """
-SELECT count(*) FROM {target} AS t JOIN {stage} AS s ON {same}
+SELECT count(*) FROM {target} AS t JOIN {stage} AS s ON {same} FOR UPDATE
 """
+"""It waits for those who are writing such rows, and keeps them as they are."""
 _ADD: Final[LiteralString] = """
 INSERT INTO {target} ({columns})
 SELECT {staged} FROM {stage} AS s LEFT JOIN {target} AS t ON {same} WHERE {absent} IS NULL
@@ -57,10 +61,10 @@ def check_keys(
     *,
     keys: Sequence[str],
     file: Sequence[str],
-) -> None:
-    """Raise LoadRefused or SchemaMismatch unless rows can be told apart by ``keys``.
+) -> frozenset[str]:
+    """Return the unique indexes on exactly these columns, whole.
 
-    Needed is a unique index on exactly these columns, whole.
+    Raises LoadRefused or SchemaMismatch unless rows can be told apart by ``keys``.
     """
     insist_on_keys(keys, target)
     there = [column.name for column in read_columns(session, target)]
@@ -71,7 +75,8 @@ def check_keys(
         if (schema, name) == (target.schema, target.table):
             found.setdefault(index, []).append((column, part))
     wanted = {(column, None) for column in keys}
-    if not any(set(columns) == wanted for columns in found.values()):
+    indexes = frozenset(name for name, columns in found.items() if set(columns) == wanted)
+    if not indexes:
         statement = composed(
             "ALTER TABLE {target} ADD UNIQUE INDEX ({keys})",
             target=table_name(target),
@@ -81,6 +86,7 @@ def check_keys(
             f"{target}: upsert needs a unique index on exactly its keys, on whole columns: "
             f"{statement.text}"
         )
+    return indexes
 
 
 def stage_rows(
@@ -115,26 +121,42 @@ def merge(
     target: TableName,
     plans: Sequence[ColumnPlan],
     keys: Sequence[str],
+    indexes: frozenset[str],
 ) -> tuple[int, int]:
-    """Change the rows that are there and add the others; return how many each were."""
+    """Change the rows that are there and add the others; return how many each were.
+
+    ``indexes`` are those of the keys. Raises TargetBusy when somebody else has just
+    added a row with the same keys.
+    """
     stage, table = table_name(target.beside(_STAGE)), table_name(target)
     same = joined((_pair(name) for name in keys), " AND ")
     changed = [_pair(plan.name) for plan in plans if plan.name not in keys]
     (matched,) = session.one(_COUNT_SAME, target=table, stage=stage, same=same)
+    reach("mysql_upsert.matched")
     if changed:
         session.run(_CHANGE, target=table, stage=stage, same=same, assigned=joined(changed))
         reach("mysql_upsert.changed")
-    added = session.run(
-        _ADD,
-        target=table,
-        stage=stage,
-        same=same,
-        columns=joined(quoted(plan.name) for plan in plans),
-        staged=joined(composed("s.{name}", name=quoted(plan.name)) for plan in plans),
-        absent=composed("t.{name}", name=quoted(keys[0])),
-    )
+    try:
+        added = session.run(
+            _ADD,
+            target=table,
+            stage=stage,
+            same=same,
+            columns=joined(quoted(plan.name) for plan in plans),
+            staged=joined(composed("s.{name}", name=quoted(plan.name)) for plan in plans),
+            absent=composed("t.{name}", name=quoted(keys[0])),
+        )
+    except err.IntegrityError as error:
+        if duplicate_of(error, target.table) in indexes:
+            raise came_meanwhile(target) from None
+        raise
     reach("mysql_upsert.added")
     return int(matched), added
+
+
+def came_meanwhile(target: TableName) -> TargetBusy:
+    """Return what is raised when others write the same keys at the same time."""
+    return TargetBusy(f"{target}: rows with the same keys came or went while they were merged")
 
 
 def _pair(name: str) -> Sql:
