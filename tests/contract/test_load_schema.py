@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pyarrow as pa
 import pytest
 
-from jobu_core.errors import SchemaMismatch
+from jobu_core.errors import SchemaMismatch, TargetBusy
+from jobu_core.pipeline.load.columns import compare_columns, read_columns
 from jobu_core.pipeline.load.engine import load_parquet, preview_load
+from jobu_core.pipeline.load.identifiers import parse_table
 from jobu_core.pipeline.load.request import Mode, SchemaChanges, SchemaPolicy, Strategy
+from jobu_core.pipeline.load.table import require_table
 
 if TYPE_CHECKING:
     from tests.load_bench import Bench
@@ -153,3 +157,14 @@ def test_the_next_file_finds_the_column_that_was_added(target: Bench) -> None:
     assert target.count("items") == 3
     with pytest.raises(SchemaMismatch, match="'note' of the table is not in the file"):
         load_parquet(target.request(rows(), policy=ADD, execution_id=3))
+
+
+def test_a_column_that_vanished_after_the_look_is_not_left_behind(bench: Bench) -> None:
+    """Its cells would be lost without a word: the load is tried again later."""
+    bench.run(ITEMS)
+    with psycopg.connect(bench.url, autocommit=True) as connection:
+        there = read_columns(connection, require_table(connection, parse_table("items")).oid)
+    found = compare_columns(rows(gone=[1, 2]).schema, {}, there, ADD)
+    found.insist("items")
+    with pytest.raises(TargetBusy, match="altered while it was loaded"):
+        found.sendable("items")
