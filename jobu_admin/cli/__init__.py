@@ -15,6 +15,7 @@ from jobu_admin.cli import (
     dead_letters,
     events,
     executions,
+    loads,
     models,
     parts,
     prune,
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(datasets.app, name="datasets")
     app.add_typer(models.app, name="models")
+    app.add_typer(loads.app, name="loads")
     app.add_typer(transforms.app, name="transforms")
     app.add_typer(rejects.app, name="rejects")
     parts.register(app)

@@ -21,6 +21,7 @@ from jobu_core.handlers.dataset_values import csv_of, dataset_of, mode_of, targe
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
 from jobu_core.pipeline.corrections import read_corrections, refuse_other_columns, write_corrected
 from jobu_core.pipeline.load.engine import replaced_by
+from jobu_core.pipeline.load.history import list_loads
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.store import audit
 from jobu_core.store.engine import transaction
@@ -229,6 +230,22 @@ def params_of(runtime: ExecutionRuntime, execution: Execution) -> tuple[Pipeline
     return parsed, csv_of(parsed.csv, dataset) or CsvOptions()
 
 
+def _refuse_anothers(runtime: ExecutionRuntime, execution: Execution, loader: int | None) -> None:
+    """Raise Conflict when the rows went in by another chain, which has the same rejects."""
+    if loader in {None, execution.id}:
+        return
+    with transaction(runtime.engine) as connection:
+        try:
+            chain = get_execution(connection, loader).root_id
+        except NotFound:  # pruned, or of another installation
+            chain = None
+    if chain != execution.root_id:
+        raise Conflict(
+            f"execution {execution.id}: the same content was loaded by execution {loader}; "
+            "reload the rejects of that one"
+        )
+
+
 def _refuse_replaced(
     runtime: ExecutionRuntime, execution: Execution, params: PipelineParams
 ) -> None:
@@ -238,7 +255,15 @@ def _refuse_replaced(
     url = runtime.databases.get(target.database)
     if url is None:
         raise InvalidParams(f"no database {target.database!r} is configured")
-    load_id = execution.result["load"]["load_id"]
+    load = execution.result["load"]
+    _refuse_anothers(runtime, execution, load.get("loaded_by_execution"))
+    load_id = load["load_id"]
+    for past in list_loads(url, target.database, load_id=load_id):
+        if past.undone_at is not None:
+            raise Conflict(
+                f"{target}: load {load_id} of execution {execution.id} was undone; load the "
+                "corrected file as a whole"
+            )
     later = replaced_by(url, target, load_id)
     if later is not None:
         raise Conflict(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from jobu_core.config.datasets import CsvOptions
+    from jobu_core.config.datasets import CsvOptions, OnMissingColumn, OnNewColumn
     from jobu_core.handlers.base import Declarations, HandlerContext
     from jobu_core.handlers.params import (
+        ContractParams,
         DataParams,
         PreprocessParams,
         RejectParams,
@@ -113,6 +114,56 @@ def _known_target(params: ValidateParams, declared: Declarations) -> TableName |
         return target_of(params, declared)
     dataset = dataset_of(params, declared.datasets)
     return None if dataset is None else dataset.target
+
+
+def check_load(params: LoadParams, declared: Declarations) -> None:
+    """Raise InvalidParams for a load that could never work, whatever is in the file."""
+    target_of(params, declared)
+    dataset = dataset_of(params, declared.datasets)
+    keys_of(params, dataset)
+    mode = mode_of(params, dataset)
+    if params.load_key == "content" and mode is not Mode.APPEND:
+        raise InvalidParams(
+            f"load_key: content is for mode append only: after a {mode.value} the table may hold "
+            "something else, although these rows were loaded once"
+        )
+
+
+def keys_of(params: LoadParams, dataset: Dataset | None) -> tuple[str, ...]:
+    """Return the keys of an upsert: given, else the dataset's; of other modes none.
+
+    Raises InvalidParams for an upsert without keys, and for keys without an upsert.
+    """
+    if mode_of(params, dataset) is not Mode.UPSERT:
+        if params.keys is not None:
+            raise InvalidParams("keys: only mode upsert has keys")
+        return ()
+    known = () if dataset is None else dataset.settings.keys
+    found = known if params.keys is None else tuple(params.keys)
+    if not found:
+        raise InvalidParams("keys: mode upsert needs the columns that tell one row from another")
+    return found
+
+
+def new_column_of(params: ContractParams, dataset: Dataset | None) -> OnNewColumn | None:
+    """Return what becomes of new columns: given, else the dataset's, else None."""
+    if params.on_new_column is None and dataset is not None:
+        return dataset.settings.on_new_column
+    return params.on_new_column
+
+
+def missing_column_of(params: ContractParams, dataset: Dataset | None) -> OnMissingColumn:
+    """Return what becomes of missing columns: given, else the dataset's, else ``fail``."""
+    if params.on_missing_column is None:
+        return "fail" if dataset is None else dataset.settings.on_missing_column
+    return params.on_missing_column
+
+
+def load_id_column_of(params: LoadParams, dataset: Dataset | None) -> bool:
+    """Return whether the table shall have ``_jobu_load_id``: given, else the dataset's."""
+    if params.load_id_column is None:
+        return dataset is not None and dataset.settings.load_id_column
+    return params.load_id_column
 
 
 def mode_of(params: LoadParams, dataset: Dataset | None) -> Mode:

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Any
 from jobu_core.errors import InvalidParams
 from jobu_core.handlers.base import BaseHandler, CheckResult, handler
 from jobu_core.handlers.dataset_values import (
+    check_load,
     dataset_of,
     is_dataset_target,
+    keys_of,
+    load_id_column_of,
+    missing_column_of,
     mode_of,
     needed,
+    new_column_of,
     show_values_of,
     target_of,
 )
 from jobu_core.handlers.lineage import Step, column_sources, made, previewed
+from jobu_core.handlers.load_content import content_of
 from jobu_core.handlers.measured import cost, timed
-from jobu_core.handlers.params import LoadParams, RejectParams
+from jobu_core.handlers.params import LoadParams, PreprocessParams, RejectParams
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
 from jobu_core.pipeline.load.engine import load_parquet, read_load
@@ -26,6 +32,7 @@ from jobu_core.pipeline.load.request import (
     LoadRequest,
     LoadResult,
     Outcome,
+    SchemaPolicy,
     load_key,
 )
 from jobu_core.pipeline.load.source import ParquetInput
@@ -33,7 +40,7 @@ from jobu_core.pipeline.parquet_writer import file_sha256, open_parquet, read_pr
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
@@ -56,7 +63,7 @@ class DbLoader(BaseHandler):
 
     def check(self, params: DbLoaderParams, declared: Declarations) -> None:
         """Refuse an unknown dataset, a forbidden table, a missing path."""
-        target_of(params, declared)
+        check_load(params, declared)
         needed(params.input_path, "input_path", "it is a stage of pipeline")
 
     def committed(self, params: DbLoaderParams, identity: Identity) -> Mapping[str, Any] | None:
@@ -89,6 +96,7 @@ def committed_load(params: LoadParams, identity: Identity) -> Mapping[str, Any] 
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         ),
     )
 
@@ -139,17 +147,26 @@ def load_request(
 ) -> LoadRequest:
     """Return what ``params`` ask of the target for a file; raises as ``request_for``."""
     provenance = read_provenance(path, shown)
+    source_sha256 = file_sha256(path) if provenance is None else provenance.source_sha256
     file = ParquetInput(
         path,
-        file_sha256(path) if provenance is None else provenance.source_sha256,
+        source_sha256,
         rejected=0 if provenance is None else provenance.rejected,
         hidden=(ROW_COLUMN,),
     )
-    return request_for(context, params, file)
+    made_here = isinstance(params, PreprocessParams)  # else only the Parquet says what was made
+    return request_for(
+        context, params, file, lambda: source_sha256 if made_here else file_sha256(path)
+    )
 
 
-def request_for(context: HandlerContext, params: LoadParams, rows: LoadInput) -> LoadRequest:
-    """Return what ``params`` ask of the target; raises InvalidParams for an unknown one."""
+def request_for(
+    context: HandlerContext, params: LoadParams, rows: LoadInput, read: Callable[[], str]
+) -> LoadRequest:
+    """Return what ``params`` ask of the target; raises InvalidParams for an unknown one.
+
+    ``read`` returns the hash of the user's bytes, for ``load_key: content``.
+    """
     declared = context.declarations
     target = target_of(params, declared)
     dataset = dataset_of(params, declared.datasets)
@@ -158,19 +175,28 @@ def request_for(context: HandlerContext, params: LoadParams, rows: LoadInput) ->
         known = ", ".join(sorted(context.databases))
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
     create = is_dataset_target(target, declared) if params.create is None else params.create
+    source_sha256 = None if params.load_key == "execution" else read()
+    content = None if source_sha256 is None else content_of(params, declared, source_sha256)
     return LoadRequest(
         input=rows,
         target=target,
         url=url,
         mode=mode_of(params, dataset),
+        keys=keys_of(params, dataset),
         strategy=params.replace_strategy,
         create=create,
+        policy=SchemaPolicy(
+            new_column_of(params, dataset) or "fail", missing_column_of(params, dataset)
+        ),
+        load_id_column=load_id_column_of(params, dataset),
         guards=Guards(params.allow_empty, params.max_shrink),
         installation=context.installation,
         root_execution_id=context.root_execution_id,
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
+        content=content,
+        content_sha256=source_sha256 if isinstance(params, PreprocessParams) else None,
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
@@ -228,6 +254,26 @@ def _as_json(result: LoadResult) -> dict[str, Any]:
         "load_id": result.load_id,
         "load_key": result.load_key,
     }
+    told |= _merged(result) | _changes(result)
+    if result.loaded_by is not None:
+        told["loaded_by_execution"] = result.loaded_by
     if result.outcome is not Outcome.LOADED:
         told["reason"] = result.outcome.value
     return told
+
+
+def _merged(result: LoadResult) -> dict[str, Any]:
+    """Return what an upsert counted, as far as it could."""
+    if result.merged is None:
+        return {}
+    return {"inserted": result.merged.inserted, "updated": result.merged.updated}
+
+
+def _changes(result: LoadResult) -> dict[str, Any]:
+    """Return what the schema contract did, where file and table differ."""
+    found = {
+        "added_columns": list(result.changes.added),
+        "ignored_columns": list(result.changes.ignored),
+        "missing_columns": list(result.changes.left_out),
+    }
+    return {name: columns for name, columns in found.items() if columns}

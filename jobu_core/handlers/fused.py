@@ -45,7 +45,7 @@ def run_fused(context: HandlerContext, params: PipelineParams, source: Input) ->
     """
     stream = FusedInput(_plan(context, params, source))
     with timed(context.clock) as watch:
-        result = load_parquet(request_for(context, params, stream))
+        result = load_parquet(request_for(context, params, stream, stream.input_sha256))
     reach("fused.loaded")
     told: Report = {}
     if result.outcome is Outcome.LOADED:

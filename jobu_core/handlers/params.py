@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from jobu_core.config.datasets import CsvOptions
-from jobu_core.errors import NotAvailableYet
+from jobu_core.config.datasets import CsvOptions, OnMissingColumn, OnNewColumn
 from jobu_core.pipeline.load.request import Strategy
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -57,7 +56,17 @@ class PreprocessParams(RejectParams):
     """The dataset's where that names the transform, else ``chunk``."""
 
 
-class ValidateParams(RejectParams):
+class ContractParams(DataParams):
+    """What becomes of columns that only one side has: file and model, model and table."""
+
+    on_new_column: OnNewColumn | None = None
+    """The dataset's unless given. Unset in both: for the model what its ``extra`` says, for
+    the table ``fail``."""
+    on_missing_column: OnMissingColumn | None = None
+    """The dataset's, else ``fail``."""
+
+
+class ValidateParams(RejectParams, ContractParams):
     """Rows against a model."""
 
     model: str | None = None
@@ -66,7 +75,7 @@ class ValidateParams(RejectParams):
     null_means: Literal["null", "missing"] | None = None
 
 
-class LoadParams(DataParams):
+class LoadParams(ContractParams):
     """Parquet → table."""
 
     target_table: str | None = None
@@ -74,26 +83,30 @@ class LoadParams(DataParams):
     target_db: str | None = None
     mode: Literal["append", "replace", "upsert"] | None = None
     """The dataset's, else append."""
-    keys: list[str] | None = None
+    keys: Annotated[list[str], Field(min_length=1)] | None = None
+    """Columns that tell one row from another, for mode upsert; the dataset's unless given."""
     truncate_before: bool = False
     """The older name of mode replace."""
     replace_strategy: Strategy = Strategy.AUTO
     load_key: Literal["execution", "content"] = "execution"
+    """``content``: the same rows, by the bytes and params they are made from, are appended
+    once, by whichever execution comes first."""
     create: bool | None = None
     """Make a missing table. Unset: yes for a dataset's target, no for a free table."""
+    load_id_column: bool | None = None
+    """Whether a table that is made, or may get columns, gets ``_jobu_load_id``, which every
+    load fills where it is. The dataset's, else no."""
     allow_empty: bool = False
     max_shrink: Share | None = None
     lock_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Longer than a reader of 30 s, whom a swap outwaits."""
 
     @model_validator(mode="after")
-    def _later_values(self) -> Self:
-        if self.mode == "upsert" or self.keys is not None:
-            raise NotAvailableYet("mode: upsert and keys are not available yet")
-        if self.load_key == "content":
-            raise NotAvailableYet("load_key: content is not available yet")
-        if self.truncate_before and self.mode == "append":
-            raise ValueError("truncate_before: true means mode: replace, but mode is append")
+    def _fitting_values(self) -> Self:
+        if self.keys is not None and len(set(self.keys)) != len(self.keys):
+            raise ValueError("keys: each column once")
+        if self.truncate_before and self.mode not in {None, "replace"}:
+            raise ValueError(f"truncate_before: true means mode: replace, but mode is {self.mode}")
         if self.target_db is not None and self.target_table is None:
             raise ValueError("target_db needs target_table")
         return self

@@ -18,13 +18,13 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
+    check_load,
     dataset_of,
     decimals_of,
     input_of,
     model_of,
     rejects_path_of,
     shown_path,
-    target_of,
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
 from jobu_core.handlers.fused import run_fused
@@ -86,7 +86,7 @@ class Pipeline(StagedHandler):
         check_preprocess(params, declared)
         input_of(params.input_path, dataset_of(params, declared.datasets))
         model_of(params, declared)
-        target_of(params, declared)
+        check_load(params, declared)
 
     def committed(self, params: PipelineParams, identity: Identity) -> Mapping[str, Any] | None:
         """Return what the manifest says of this execution's load."""

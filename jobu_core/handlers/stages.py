@@ -112,7 +112,7 @@ def fingerprint(input_sha256: str, params: Mapping[str, Any], schema: object = N
         {
             "input": input_sha256,
             "params": dict(params),
-            "schema": _described(schema),
+            "schema": described_schema(schema),
             "versions": [version("jobu"), pa.__version__],
         },
         sort_keys=True,
@@ -125,12 +125,12 @@ def canonical_sha256(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(params), sort_keys=True).encode()).hexdigest()
 
 
-def _described(part: object) -> Any:  # noqa: ANN401 - JSON of any shape
+def described_schema(part: object) -> Any:  # noqa: ANN401 - JSON of any shape
     """Return a core schema as JSON: functions and classes by name, the same in every process."""
     if isinstance(part, dict):
         return {str(key): _described_entry(str(key), part[key]) for key in sorted(part, key=str)}
     if isinstance(part, list | tuple):
-        return [_described(item) for item in part]
+        return [described_schema(item) for item in part]
     if part is None or isinstance(part, str | int | float | bool):
         return part
     name = getattr(part, "__qualname__", None)
@@ -140,7 +140,7 @@ def _described(part: object) -> Any:  # noqa: ANN401 - JSON of any shape
 def _described_entry(key: str, value: object) -> Any:  # noqa: ANN401 - JSON of any shape
     if key in _REFERENCES and isinstance(value, str):
         return _ADDRESS.sub("", value)
-    return _described(value)
+    return described_schema(value)
 
 
 def _sync_folder(folder: Path) -> None:

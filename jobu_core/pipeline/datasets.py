@@ -135,6 +135,12 @@ def _build(
     refused = reserved(target)
     if refused is not None:
         raise ConfigError(f"datasets.{name}.target: {refused}")
+    for key in settings.keys:
+        if key not in model.model_fields:
+            raise ConfigError(
+                f"datasets.{name}.keys: model {settings.model} has no field {key!r}"
+                f"{suggest(key, model.model_fields)}"
+            )
     try:
         Filters(settings.filters)
         Spelling.of(settings.csv)

@@ -24,12 +24,20 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "delete": {"mode": "replace", "replace_strategy": "delete"},
     "swap": {"mode": "replace", "replace_strategy": "swap"},
     "create": {"target_table": "made", "create": True},
+    "upsert": {"mode": "upsert", "keys": ["id"]},
+    "add": {"on_new_column": "add"},
+    "content": {"load_key": "content"},
 }
 
 _OLD_ROWS: LiteralString = "INSERT INTO items SELECT 1, 'old', 0 FROM generate_series(1, 3)"
+_OLD_KEYS: LiteralString = "INSERT INTO items VALUES (9, 'old', 0), (-1, 'old', 0)"
+_MERGED: LiteralString = """
+SELECT count(*), count(*) FILTER (WHERE name = 'old'), count(*) FILTER (WHERE id > 0) FROM items
+"""
 _TABLES: LiteralString = """
-SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE nspname = 'public' AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
+SELECT relname, relnatts FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE (nspname = 'public' OR nspname LIKE 'pg_temp%')
+   AND relkind = 'r' AND relname NOT LIKE 'jobu%loads'
  ORDER BY relname
 """
 
@@ -72,6 +80,12 @@ LOADS = (
     LoadCase("swap.old_dropped", (11, 14), how="swap"),
     LoadCase("swap.belongings_put_on", (11, 14), how="swap"),
     LoadCase("swap.granted", (11, 14), how="swap"),
+    LoadCase("upsert.staging_made", (11, 14), how="upsert"),
+    LoadCase("upsert.staged", (11, 14), how="upsert"),
+    LoadCase("upsert.merged", (11, 14), how="upsert"),
+    LoadCase("load.committed", (11, 14), how="upsert", committed=True),
+    LoadCase("load.columns_added", (11, 14), how="add"),
+    LoadCase("load.manifest_finished", (11, 14), how="add"),
 )
 
 
@@ -87,6 +101,10 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     table = "made" if case.how == "create" else "items"
     if case.how in {"delete", "swap"}:
         aftermath.target.run(_OLD_ROWS)
+    if case.how == "upsert":
+        aftermath.target.run("CREATE UNIQUE INDEX ON items (id)", _OLD_KEYS)
+    if case.how == "add":
+        aftermath.target.run("ALTER TABLE items DROP COLUMN value")
     tables = aftermath.target.rows(_TABLES)
     batch = aftermath.launched("db_loader", params=case.params)
 
@@ -94,8 +112,9 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     if case.how == "create":
         assert aftermath.target.rows(_TABLES) == tables
     else:
-        before = 3 if case.how in {"delete", "swap"} else 0
-        assert aftermath.target.count("items") == (10 if case.committed else before)
+        before = {"delete": 3, "swap": 3, "upsert": 2}.get(case.how, 0)
+        after = 11 if case.how == "upsert" else 10
+        assert aftermath.target.count("items") == (after if case.committed else before)
         assert aftermath.target.rows(_TABLES) == tables
 
     aftermath.settle()
@@ -104,6 +123,10 @@ def test_a_load_that_dies_is_whole_or_nothing(aftermath: Aftermath, case: LoadCa
     assert isinstance(row.result, dict)
     assert row.result["outcome"] == ("already_loaded" if case.committed else "loaded")
     audit(aftermath.runtime.engine)
+    if case.how == "upsert":
+        assert aftermath.target.rows(_MERGED) == [(11, 1, 10)]
+        assert aftermath.target.rows("SELECT rows FROM jobu_loads") == [(10,)]
+        return
     audit_loads(aftermath.site.url, f"public.{table}")
     assert aftermath.target.count(table) == 10
 
@@ -112,6 +135,8 @@ LAST = (
     LoadCase("load.manifest_finished", (11,)),
     LoadCase("load.committed", (11,), committed=True),
     LoadCase("load.committed", (11,), how="swap", committed=True),
+    LoadCase("load.manifest_finished", (11,), how="content"),
+    LoadCase("load.committed", (11,), how="content", committed=True),
     LoadCase("attempt.work_ended", (11,), committed=True),
     LoadCase("finish.row_written", (11,), committed=True),
 )

@@ -15,7 +15,7 @@ from jobu_core.errors import LoadRefused
 from jobu_core.handlers.registry import load_registry
 from jobu_core.models import Status
 from jobu_core.pipeline.load.mysql.loader import load_parquet, read_load
-from jobu_core.pipeline.load.request import Mode, Outcome, Strategy
+from jobu_core.pipeline.load.request import Mode, Outcome, SchemaPolicy, Strategy
 from tests.crash.audit import audit
 from tests.crash.cases import Case
 from tests.crash.children import die
@@ -41,6 +41,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "swap": {"mode": Mode.REPLACE, "strategy": Strategy.SWAP},
     "create": {"create": True},
     "upsert": {"mode": Mode.UPSERT, "keys": ("id",)},
+    "add": {"policy": SchemaPolicy(on_new="add")},
 }
 BEFORE: Mapping[str, int] = {"delete": 3, "swap": 3, "upsert": 3}
 """Rows that the table has, where it has any; the file has ten others."""
@@ -93,6 +94,7 @@ LOADS = (
     MysqlCase("mysql_upsert.matched", (11, 14), how="upsert"),
     MysqlCase("mysql_upsert.changed", (11, 14), how="upsert"),
     MysqlCase("mysql_upsert.added", (11, 14), how="upsert"),
+    MysqlCase("mysql_load.column_added", (11, 14), how="add"),
 )
 
 
@@ -116,6 +118,8 @@ def test_a_load_that_dies_is_whole_or_nothing(mysql_bench: MysqlBench, case: Mys
     mysql_bench.run(f"CREATE TABLE items {ITEMS}")
     for number in (9, -1, -2)[:before]:
         mysql_bench.run(f"INSERT INTO items VALUES ({number}, 'old', 0)")  # noqa: S608 - ours
+    if case.how == "add":
+        mysql_bench.run("ALTER TABLE items DROP COLUMN value")
     path = mysql_bench.file(items(10))
 
     die(case, load, mysql_bench, path, case.how)

@@ -14,7 +14,6 @@ from jobu_core.errors import (
     DataError,
     FileError,
     InvalidParams,
-    NotAvailableYet,
     PathRefused,
     RowsRejected,
     SchemaMismatch,
@@ -323,22 +322,6 @@ def test_params_that_cannot_work_are_refused_at_dispatch(
 ) -> None:
     """Bad params are known before a run is launched."""
     with pytest.raises(InvalidParams, match=message):
-        data_project.registry.validate(handler, params)
-
-
-@pytest.mark.parametrize(
-    ("handler", "params"),
-    [
-        ("pipeline", {"dataset": "sample", "mode": "upsert"}),
-        ("pipeline", {"dataset": "sample", "keys": ["id"]}),
-        ("db_loader", {"dataset": "sample", "input_path": PARQUET, "load_key": "content"}),
-    ],
-)
-def test_values_of_a_later_version_say_so(
-    data_project: Project, handler: str, params: dict[str, object]
-) -> None:
-    """What is documented but not delivered is refused, never ignored."""
-    with pytest.raises(NotAvailableYet, match="not available yet"):
         data_project.registry.validate(handler, params)
 
 

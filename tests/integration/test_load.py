@@ -147,7 +147,7 @@ def test_a_killed_connection_leaves_nothing(bench: Bench) -> None:
 
     for mode in Mode:
         with pytest.raises(TargetUnavailable):
-            load_parquet(bench.request(items(1000), check_lease=kill, mode=mode))
+            load_parquet(bench.request(items(1000), check_lease=kill, mode=mode, keys=("id",)))
         assert bench.count("items") == 0
         assert bench.count("jobu_loads") == 0
         assert bench.value("SELECT count(*) FROM pg_class WHERE relname ~ '^jobu_new'") == 0

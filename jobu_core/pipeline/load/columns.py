@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from psycopg.rows import class_row
 
-from jobu_core.config.sources import suggest
-from jobu_core.errors import InvalidParams, SchemaMismatch
+from jobu_core.errors import SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.binary.pairs import binary_encoder
-from jobu_core.pipeline.load.identifiers import checked
+from jobu_core.pipeline.load.contract import HINT, agree
+from jobu_core.pipeline.load.request import STRICT
 from jobu_core.pipeline.load.wire import TargetType, encoder
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from jobu_core.pipeline.load.binary.cells import EncodeBinary
+    from jobu_core.pipeline.load.contract import Agreement
+    from jobu_core.pipeline.load.request import SchemaPolicy
     from jobu_core.pipeline.load.wire import Encode
 
 _COLUMNS: Final[LiteralString] = """
@@ -95,57 +97,53 @@ def read_columns(connection: psycopg.Connection, table: int) -> tuple[TargetColu
         return tuple(cursor.execute(_COLUMNS, {"table": table}).fetchall())
 
 
-def plan_columns(
-    schema: pa.Schema,
-    nulls: Mapping[str, int],
-    target: Sequence[TargetColumn],
-    *,
-    table: str,
-) -> tuple[ColumnPlan, ...]:
-    """Match the file's columns with the table's by name.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A file's columns against a table's."""
 
-    ``nulls`` counts the nulls of each column as far as known. Raises one
-    SchemaMismatch that lists every difference.
-    """
-    plans, differences = compare_columns(schema, nulls, target)
-    if differences:
-        raise SchemaMismatch(f"{table}: " + "; ".join(differences))
-    return plans
+    plans: tuple[ColumnPlan, ...]
+    """What can be sent; columns that the table is yet to get are not among them."""
+    agreement: Agreement
+    differences: tuple[str, ...]
+    """All that forbids the load."""
+
+    def insist(self, table: str) -> None:
+        """Raise one SchemaMismatch that lists every difference."""
+        if self.differences:
+            hint = f" ({HINT})" if self.agreement.problems else ""
+            raise SchemaMismatch(f"{table}: " + "; ".join(self.differences) + hint)
+
+    def sendable(self, table: str) -> tuple[ColumnPlan, ...]:
+        """Return the plans once every column has its place; raises as ``insist``.
+
+        Raises TargetBusy when the table lost a column since it was looked at, or did
+        not keep one that was added.
+        """
+        self.insist(table)
+        if self.agreement.new:
+            raise TargetBusy(f"{table} was altered while it was loaded")
+        return self.plans
 
 
 def compare_columns(
-    schema: pa.Schema, nulls: Mapping[str, int], target: Sequence[TargetColumn]
-) -> tuple[tuple[ColumnPlan, ...], tuple[str, ...]]:
-    """Return the columns that can be sent, and every difference that forbids the load."""
+    schema: pa.Schema,
+    nulls: Mapping[str, int],
+    target: Sequence[TargetColumn],
+    policy: SchemaPolicy = STRICT,
+) -> Comparison:
+    """Return what can be sent, what the policy says of the rest, and what forbids the load."""
     by_name = {column.name: column for column in target}
+    agreement = agree(schema, target, policy)
     plans: list[ColumnPlan] = []
     differences: list[str] = []
-    for field in schema:
-        column = by_name.get(field.name)
-        if column is None:
-            differences.append(_extra(field.name, by_name))
-            continue
+    for field in agreement.common:
+        column = by_name[field.name]
         encode = encoder(field.type, column.type)
         differences += _against(field, column, nulls.get(field.name, 0), encode)
         if encode is not None:
             binary = binary_encoder(field.type, column.type)
             plans.append(ColumnPlan(field.name, column.shown, encode, binary, column.required))
-    differences += [
-        f"{column.name!r} of the table is not in the file"
-        for column in target
-        if column.name not in schema.names and not column.has_default and not column.generated
-    ]
-    if not schema.names:
-        differences.append("the file has no columns")
-    return tuple(plans), tuple(differences)
-
-
-def _extra(name: str, known: Mapping[str, TargetColumn]) -> str:
-    try:
-        checked(name)
-    except InvalidParams as error:
-        return f"{name!r} cannot be a column: {error}"
-    return f"{name!r} of the file is not in the table{suggest(name, known)}"
+    return Comparison(tuple(plans), agreement, (*differences, *agreement.problems))
 
 
 def _against(

@@ -41,14 +41,14 @@ def preview_load(request: LoadRequest) -> LoadPreview:
     return postgres_preview.preview_load(request)
 
 
-def read_load(url: str, database: str, load_key: str) -> Loaded | None:
-    """Return the committed load of that key from a target, or None.
+def read_load(url: str, database: str, chain_key: str) -> Loaded | None:
+    """Return what an execution has committed to a target, or None.
 
     Raises TargetUnavailable when it cannot be asked.
     """
     if is_mysql(url):
-        return mysql.read_load(url, database, load_key)
-    return manifest.read_load(url, database, load_key)
+        return mysql.read_load(url, database, chain_key)
+    return manifest.read_load(url, database, chain_key)
 
 
 def replaced_by(url: str, target: TableName, load_id: int) -> int | None:

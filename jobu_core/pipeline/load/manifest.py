@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from psycopg.rows import class_row
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused
+from jobu_core.errors import FileError, LoadRefused
 from jobu_core.pipeline.load.session import bound_locks, one, open_session
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _CREATE_LOCK: Final = 0x6A6F6275_00000002
 _EXISTS: Final[LiteralString] = "SELECT to_regclass('public.jobu_loads') IS NOT NULL"
+_IS_CURRENT: Final[LiteralString] = """
+SELECT EXISTS (
+    SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('public.jobu_loads') AND attname = 'chain_key'
+)
+"""
 _CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS public.jobu_loads (
     load_key text PRIMARY KEY,
@@ -40,18 +46,36 @@ CREATE TABLE IF NOT EXISTS public.jobu_loads (
     loaded_at timestamptz
 )
 """
+_ADD_COLUMNS: Final[LiteralString] = """
+ALTER TABLE public.jobu_loads
+    ADD COLUMN IF NOT EXISTS chain_key text,
+    ADD COLUMN IF NOT EXISTS stamped boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS undone_at timestamptz,
+    ADD COLUMN IF NOT EXISTS undone_by text,
+    ADD COLUMN IF NOT EXISTS undone_rows bigint
+"""
+_CREATE_CHAIN_INDEX: Final[LiteralString] = """
+CREATE UNIQUE INDEX IF NOT EXISTS ux_jobu_loads_chain ON public.jobu_loads (chain_key)
+"""
 _CREATE_INDEX: Final[LiteralString] = """
 CREATE INDEX IF NOT EXISTS ix_jobu_loads_target
 ON public.jobu_loads (target, effective_time DESC)
 """
 _CLAIM: Final[LiteralString] = """
-INSERT INTO public.jobu_loads (load_key, target, mode, params_sha256, execution_id,
+INSERT INTO public.jobu_loads (load_key, chain_key, target, mode, params_sha256, execution_id,
                                effective_time)
-VALUES (%(load_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s, %(effective)s)
-ON CONFLICT (load_key) DO NOTHING
+VALUES (%(load_key)s, %(chain_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s,
+        %(effective)s)
+ON CONFLICT DO NOTHING
 RETURNING load_id
 """
 _FIND: Final[LiteralString] = """
+SELECT load_key, load_id, target, mode, rows, rejected, source_sha256, execution_id,
+       undone_at IS NOT NULL AS undone
+FROM public.jobu_loads WHERE load_key = %(load_key)s OR chain_key = %(chain_key)s
+ORDER BY chain_key IS NOT DISTINCT FROM %(chain_key)s DESC LIMIT 1
+"""
+_FIND_IN_OLDER: Final[LiteralString] = """
 SELECT load_key, load_id, target, mode, rows, rejected, source_sha256, execution_id
 FROM public.jobu_loads WHERE load_key = %(load_key)s
 """
@@ -65,7 +89,11 @@ _NEWER: Final[LiteralString] = """
 SELECT EXISTS (
     SELECT FROM public.jobu_loads
     WHERE target = %(target)s AND effective_time > %(effective)s AND load_key <> %(load_key)s
+      AND undone_at IS NULL
 )
+"""
+_STAMPED: Final[LiteralString] = """
+UPDATE public.jobu_loads SET stamped = true WHERE load_id = %(load_id)s
 """
 _REPLACED: Final[LiteralString] = """
 SELECT min(load_id) FROM public.jobu_loads
@@ -85,25 +113,33 @@ class Loaded:
     rejected: int
     source_sha256: str | None
     execution_id: int
+    undone: bool = False
+    """Whether its rows were taken out of the table again."""
 
 
 def ensure_manifest(connection: psycopg.Connection, *, lock_wait_seconds: float) -> None:
-    """Create ``jobu_loads`` when it is missing; one creator at a time, the rest wait."""
-    (exists,) = one(connection, _EXISTS)
-    if exists:
+    """Create ``jobu_loads``, or the columns it lacks; one creator at a time, the rest wait.
+
+    An older jobu's table is altered once, when no load is running there.
+    """
+    (current,) = one(connection, _IS_CURRENT)
+    if current:
         return
     with connection.transaction():
         bound_locks(connection, lock_wait_seconds)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
         connection.execute(_CREATE)
         reach("manifest.table_created")
+        connection.execute(_ADD_COLUMNS)
+        reach("manifest.columns_added")
+        connection.execute(_CREATE_CHAIN_INDEX)
         connection.execute(_CREATE_INDEX)
         reach("manifest.index_created")
     reach("manifest.committed")
 
 
 def claim_load(connection: psycopg.Connection, request: LoadRequest) -> int | None:
-    """Insert the load's row and return its id, or None when the key is taken.
+    """Insert the load's row and return its id, or None when a key of it is taken.
 
     Waits for another transaction that inserted the same key, as long as the
     transaction's lock_timeout lets it.
@@ -112,6 +148,7 @@ def claim_load(connection: psycopg.Connection, request: LoadRequest) -> int | No
         _CLAIM,
         {
             "load_key": request.load_key,
+            "chain_key": request.chain_key,
             "target": request.target.in_database,
             "mode": request.mode.value,
             "params": request.params_sha256,
@@ -122,20 +159,27 @@ def claim_load(connection: psycopg.Connection, request: LoadRequest) -> int | No
     return None if row is None else int(row[0])
 
 
-def find_load(connection: psycopg.Connection, load_key: str) -> Loaded | None:
-    """Return the committed load of that key, or None."""
+def find_load(connection: psycopg.Connection, load_key: str, chain_key: str) -> Loaded | None:
+    """Return the committed load of one of these keys, or None; the chain's comes first."""
     with connection.cursor(row_factory=class_row(Loaded)) as cursor:
-        return cursor.execute(_FIND, {"load_key": load_key}).fetchone()
+        keys = {"load_key": load_key, "chain_key": chain_key}
+        return cursor.execute(_FIND, keys).fetchone()
 
 
-def read_load(url: str, database: str, load_key: str) -> Loaded | None:
-    """Return the committed load of that key from a target; None also without a manifest.
+def read_load(url: str, database: str, chain_key: str) -> Loaded | None:
+    """Return what an execution has committed to a target and nobody has undone, or None.
 
-    Raises TargetUnavailable when it cannot be asked.
+    None also without a manifest. Raises TargetUnavailable when it cannot be asked.
     """
     with open_session(url, database, "jobu:manifest") as connection:
-        (exists,) = one(connection, _EXISTS)
-        return find_load(connection, load_key) if exists else None
+        (exists,), (current,) = one(connection, _EXISTS), one(connection, _IS_CURRENT)
+        if not exists:
+            return None
+        if current:
+            found = find_load(connection, chain_key, chain_key)
+            return None if found is None or found.undone else found
+        with connection.cursor(row_factory=class_row(Loaded)) as cursor:
+            return cursor.execute(_FIND_IN_OLDER, {"load_key": chain_key}).fetchone()
 
 
 def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
@@ -144,31 +188,63 @@ def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
     Raises TargetUnavailable when it cannot be asked.
     """
     with open_session(url, target.database, "jobu:manifest") as connection:
-        (exists,) = one(connection, _EXISTS)
-        if not exists:
-            return None
-        (found,) = one(connection, _REPLACED, {"target": target.in_database, "load_id": load_id})
-        return None if found is None else int(found)
+        return (
+            find_replacement(connection, target, load_id) if manifest_exists(connection) else None
+        )
+
+
+def manifest_exists(connection: psycopg.Connection) -> bool:
+    """Whether the database has seen a load."""
+    (exists,) = one(connection, _EXISTS)
+    return bool(exists)
+
+
+def find_replacement(connection: psycopg.Connection, target: TableName, load_id: int) -> int | None:
+    """Return the first load after ``load_id`` that replaced the target's rows, or None."""
+    (found,) = one(connection, _REPLACED, {"target": target.in_database, "load_id": load_id})
+    return None if found is None else int(found)
 
 
 def same_load(connection: psycopg.Connection, request: LoadRequest, source: Source) -> Loaded:
-    """Return the load that holds the request's key.
+    """Return the load that holds a key of the request.
 
-    Raises LoadRefused when it was made from other bytes: the same execution must
-    not stand for two inputs, and skipping would hide the second. A stream reads its
-    file for that, without making rows of it.
+    Raises as ``insist_same``.
     """
-    found = find_load(connection, request.load_key)
+    found = find_load(connection, request.load_key, request.chain_key)
     if found is None:
         msg = f"load {request.load_key} was there a moment ago and is gone; removed by hand?"
         raise LoadRefused(msg)
-    if found.source_sha256 != source.input_sha256():
+    return insist_same(found, request, source)
+
+
+def insist_same(found: Loaded, request: LoadRequest, source: Source) -> Loaded:
+    """Return ``found`` if it is the load that was asked for.
+
+    Raises LoadRefused when it was made from other bytes: the same execution must not
+    stand for two inputs, and skipping would hide the second. A stream reads its file
+    for that, without making rows of it. Raises LoadRefused as well when a person has
+    undone it: no attempt of the same execution may bring its rows back.
+    """
+    if found.undone:
+        msg = (
+            f"{request.target}: load {found.load_id} of execution {found.execution_id} was undone; "
+            "a new execution loads its rows again"
+        )
+        raise LoadRefused(msg)
+    other = found.load_key != request.load_key
+    if other or found.source_sha256 != source.input_sha256():
         msg = (
             f"{request.target}: load {found.load_id} of execution {found.execution_id} was made "
             "from another input; a changed file needs a new execution"
         )
         raise LoadRefused(msg)
     return found
+
+
+def insist_on_content(request: LoadRequest, facts: Facts) -> None:
+    """Raise FileError when the rows are not those that the request's key was made of."""
+    if request.content_sha256 not in {None, facts.sha256}:
+        raise FileError(f"{request.target}: the input changed between its two readings")
 
 
 def finish_load(connection: psycopg.Connection, load_id: int, rows: int, facts: Facts) -> None:
@@ -182,6 +258,11 @@ def finish_load(connection: psycopg.Connection, load_id: int, rows: int, facts: 
             "source": facts.sha256,
         },
     )
+
+
+def note_stamp(connection: psycopg.Connection, load_id: int) -> None:
+    """Write down that the rows of a load carry its id."""
+    connection.execute(_STAMPED, {"load_id": load_id})
 
 
 def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:
@@ -199,8 +280,13 @@ def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:
 
 
 def lock_target(connection: psycopg.Connection, request: LoadRequest) -> None:
-    """Wait for other replaces of the same table; held until the transaction ends."""
-    key = advisory_key("target", request.target.in_database)
+    """Wait for other replaces and upserts of the same table; held until the transaction ends."""
+    lock_table_name(connection, request.target)
+
+
+def lock_table_name(connection: psycopg.Connection, target: TableName) -> None:
+    """Take the lock of ``lock_target`` for any table."""
+    key = advisory_key("target", target.in_database)
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
 
 

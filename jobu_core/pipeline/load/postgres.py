@@ -7,7 +7,7 @@ whether there is anything left to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,7 +16,8 @@ import structlog
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
-from jobu_core.pipeline.load.columns import ColumnPlan, plan_columns, read_columns
+from jobu_core.pipeline.load.columns import ColumnPlan, read_columns
+from jobu_core.pipeline.load.keys import insist_on_keys
 from jobu_core.pipeline.load.manifest import (
     Loaded,
     advisory_key,
@@ -24,11 +25,14 @@ from jobu_core.pipeline.load.manifest import (
     ensure_manifest,
     find_load,
     finish_load,
+    insist_on_content,
     lock_target,
     newer_exists,
+    note_stamp,
     same_load,
 )
 from jobu_core.pipeline.load.metered import open_metered
+from jobu_core.pipeline.load.new_columns import compare, settle_columns
 from jobu_core.pipeline.load.replace import (
     check_guards,
     choose_strategy,
@@ -36,7 +40,15 @@ from jobu_core.pipeline.load.replace import (
     lock_for_append,
     rows_before,
 )
-from jobu_core.pipeline.load.request import LoadRequest, LoadResult, Mode, Outcome, Strategy
+from jobu_core.pipeline.load.request import (
+    LoadRequest,
+    LoadResult,
+    Merged,
+    Mode,
+    Outcome,
+    SchemaChanges,
+    Strategy,
+)
 from jobu_core.pipeline.load.rows import (
     acts_on_rows,
     analyze,
@@ -50,6 +62,7 @@ from jobu_core.pipeline.load.session import (
     mark_session,
     open_session,
 )
+from jobu_core.pipeline.load.stamp import Stamped, wants_stamp
 from jobu_core.pipeline.load.swap import (
     SwapIncompleteError,
     lock_exclusively,
@@ -63,6 +76,7 @@ from jobu_core.pipeline.load.table import (
     refuse_reserved,
     require_table,
 )
+from jobu_core.pipeline.load.upsert import check_keys, merge, stage_rows
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
@@ -83,6 +97,8 @@ class _Landed:
     rows: int
     strategy: str
     columns: tuple[tuple[str, str], ...]
+    merged: Merged | None = None
+    changes: SchemaChanges = field(default_factory=SchemaChanges)
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
@@ -151,7 +167,7 @@ class _Loader:
             request.url, request.target.database, request.application_name
         ) as connection:
             bound_locks(connection, request.lock_wait_seconds)
-            found = find_load(connection, request.load_key)
+            found = find_load(connection, request.load_key, request.chain_key)
         if found is None:
             raise TargetUnavailable(f"{request.target}: connection lost at commit") from error
         return self._already(found)
@@ -163,18 +179,27 @@ class _Loader:
         if load_id is None:
             return self._already(same_load(self.connection, self.request, self.source))
         reach("load.claimed")
-        if self.request.mode is Mode.REPLACE:
+        if self.request.mode is not Mode.APPEND:
             lock_target(self.connection, self.request)
-            if newer_exists(self.connection, self.request):
-                raise _StaleReplaceError
-        landed = self._land(strategy, load_id)
+        if self.request.mode is Mode.REPLACE and newer_exists(self.connection, self.request):
+            raise _StaleReplaceError
+        landed = self._stamping(load_id).land(strategy, load_id)
+        insist_on_content(self.request, self.source.known())
         self.request.check_lease()
         reach("load.landed")
         finish_load(self.connection, load_id, landed.rows, self.source.known())
         reach("load.manifest_finished")
         return self._result(Outcome.LOADED, load_id=load_id, landed=landed)
 
-    def _land(self, strategy: Strategy, load_id: int) -> _Landed:
+    def _stamping(self, load_id: int) -> _Loader:
+        """Return a loader whose rows carry the load's id, if the table has a place for it."""
+        if not wants_stamp(self.connection, self.request):
+            return self
+        note_stamp(self.connection, load_id)
+        return replace(self, source=Stamped(self.source, load_id))
+
+    def land(self, strategy: Strategy, load_id: int) -> _Landed:
+        """Put the rows where they belong, in the transaction of their manifest row."""
         table = find_table(self.connection, self.request.target)
         if table is None and self.request.create:
             lock_target(self.connection, self.request)
@@ -186,8 +211,18 @@ class _Loader:
                 check_guards(self.request, self.source.facts.rows, before)
         if table is None:
             return self._create()
+        changes = settle_columns(
+            self.connection, self.request, self.source, table, clock=self.clock
+        )
+        return replace(self._by_mode(table, strategy, load_id, before), changes=changes)
+
+    def _by_mode(
+        self, table: Table, strategy: Strategy, load_id: int, before: int | None
+    ) -> _Landed:
         if self.request.mode is Mode.APPEND:
             return self._append()
+        if self.request.mode is Mode.UPSERT:
+            return self._upsert("upsert")
         chosen = choose_strategy(self.connection, self.request.target, table, strategy)
         if chosen is Strategy.SWAP:
             return self._swap(load_id, before)
@@ -196,8 +231,13 @@ class _Loader:
     def _create(self) -> _Landed:
         if not self.request.create:
             require_table(self.connection, self.request.target)
-        create_table(self.connection, self.request.target, self.source.schema)
+        keys = self.request.keys
+        if self.request.mode is Mode.UPSERT:
+            insist_on_keys(keys, self.request.target)
+        create_table(self.connection, self.request.target, self.source.schema, keys=keys)
         reach("load.table_created")
+        if self.request.mode is Mode.UPSERT:
+            return self._upsert("create")
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "create")
 
@@ -205,6 +245,18 @@ class _Loader:
         lock_for_append(self.connection, self.request.target)
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "append")
+
+    def _upsert(self, how: str) -> _Landed:
+        connection, target, keys = self.connection, self.request.target, self.request.keys
+        lock_for_append(connection, target)
+        table = require_table(connection, target)
+        there = read_columns(connection, table.oid)
+        check_keys(connection, target, table, there, keys=keys, file=self.source.schema.names)
+        plans = self._plan(table)
+        stage = stage_rows(connection, target, self.source, plans, keys)
+        self.source.seal()
+        rows, merged = merge(connection, target, table, stage, plans=plans, keys=keys)
+        return _Landed(rows, how, _shown(plans), merged)
 
     def _in_place(self, chosen: Strategy, before: int | None) -> _Landed:
         target = self.request.target
@@ -245,12 +297,8 @@ class _Loader:
         return _Landed(rows, Strategy.SWAP.value, _shown(plans))
 
     def _plan(self, table: Table) -> tuple[ColumnPlan, ...]:
-        return plan_columns(
-            self.source.schema,
-            self.source.nulls,
-            read_columns(self.connection, table.oid),
-            table=str(self.request.target),
-        )
+        found = compare(self.connection, self.request, self.source, table)
+        return found.sendable(str(self.request.target))
 
     def _copy(self, plans: tuple[ColumnPlan, ...], how: str, before: int | None = None) -> _Landed:
         rows = self._send(self.request.target, plans, before)
@@ -282,6 +330,7 @@ class _Loader:
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         )
 
     def _result(
@@ -301,6 +350,8 @@ class _Loader:
             rejected=0 if self.source.facts is None else self.source.facts.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
+            merged=None if landed is None else landed.merged,
+            changes=SchemaChanges() if landed is None else landed.changes,
         )
 
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.columns import compare_columns, read_columns
 from jobu_core.pipeline.load.formats import BINARY, format_of
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.load.session import open_session
+from jobu_core.pipeline.load.stamp import Stamped, wants_stamp
 from jobu_core.pipeline.load.table import find_table, refuse_reserved, require_schema
+from jobu_core.pipeline.load.upsert import check_keys
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
@@ -43,16 +46,20 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
     problems: list[str] = []
     how: str | None = None
     try:
+        if wants_stamp(connection, request):
+            source = Stamped(source, 0)
         if request.mode is Mode.REPLACE:
             before = rows_before(connection, request, table)
             check_guards(request, source.known().rows, before)
         how = _way(connection, request, table)
-    except (LoadRefused, SchemaMismatch) as error:
+        if request.mode is Mode.UPSERT:
+            _check_keys(connection, request, source, table)
+    except (DataError, LoadRefused, SchemaMismatch) as error:
         problems.append(str(error))
     if table is None:
         columns = _made(source.schema, problems)
     else:
-        columns = _matched(connection, source, table, problems)
+        columns = _matched(connection, request, source, table, problems)
     return LoadPreview(
         target=str(request.target),
         exists=table is not None,
@@ -73,6 +80,20 @@ def _way(connection: psycopg.Connection, request: LoadRequest, table: Table | No
     return request.mode.value
 
 
+def _check_keys(
+    connection: psycopg.Connection, request: LoadRequest, source: Source, table: Table | None
+) -> None:
+    """Raise what speaks against an upsert by the request's keys."""
+    names = source.schema.names
+    if table is None:
+        insist_on_keys(request.keys, request.target)
+        refuse_unknown_keys(request.keys, request.target, file=names, table=None)
+    else:
+        there = read_columns(connection, table.oid)
+        check_keys(connection, request.target, table, there, keys=request.keys, file=names)
+    refuse_null_keys(request.keys, source.nulls, request.target)
+
+
 def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
     """Return the columns that the table would be made with."""
     try:
@@ -87,23 +108,29 @@ def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
 
 
 def _matched(
-    connection: psycopg.Connection, source: Source, table: Table, problems: list[str]
+    connection: psycopg.Connection,
+    request: LoadRequest,
+    source: Source,
+    table: Table,
+    problems: list[str],
 ) -> tuple[ColumnPreview, ...]:
     """Hold the file's columns against the table's, and its values against the encoders."""
     there = read_columns(connection, table.oid)
-    plans, differences = compare_columns(source.schema, source.nulls, there)
-    problems += differences
-    way = format_of(plans)
-    if not differences:
+    found = compare_columns(source.schema, source.nulls, there, request.policy)
+    problems += found.differences
+    way = format_of(found.plans)
+    if not found.differences:
         before = 0
         try:
             for batch in source.batches():
-                way.encode(batch, plans, before)
+                way.encode(batch, found.plans, before)
                 before += batch.num_rows
         except DataError as error:
             problems.append(str(error))
-    types = {each.name: each.shown for each in there}
-    sent = {each.name: way.name + ("" if each.binary else _NOT_PROVEN) for each in plans}
+    new = {each.name: each.type.postgres for each in found.agreement.new}
+    types = {each.name: each.shown for each in there} | new
+    sent = {each.name: way.name + ("" if each.binary else _NOT_PROVEN) for each in found.plans}
+    sent |= dict.fromkeys(new, way.name)
     return tuple(
         ColumnPreview(
             field.name,

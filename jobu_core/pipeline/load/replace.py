@@ -95,6 +95,16 @@ def lock_for_append(connection: psycopg.Connection, target: TableName) -> None:
     )
 
 
+def refuse_cascades(connection: psycopg.Connection, target: TableName, table: Table) -> None:
+    """Raise LoadRefused when deleting rows would change other tables."""
+    rows = connection.execute(_CASCADES, {"table": table.oid}).fetchall()
+    if rows:
+        names = ", ".join(str(name) for (name,) in rows)
+        raise LoadRefused(
+            f"{target}: deleting its rows would change other tables through foreign keys: {names}"
+        )
+
+
 def empty_in_place(
     connection: psycopg.Connection,
     target: TableName,
@@ -118,12 +128,7 @@ def empty_in_place(
         )
     table = require_table(connection, target)
     before(table)
-    rows = connection.execute(_CASCADES, {"table": table.oid}).fetchall()
-    if rows:
-        names = ", ".join(str(name) for (name,) in rows)
-        raise LoadRefused(
-            f"{target}: deleting its rows would change other tables through foreign keys: {names}"
-        )
+    refuse_cascades(connection, target, table)
     verb = sql.SQL("TRUNCATE TABLE" if chosen is Strategy.TRUNCATE else "DELETE FROM")
     only = sql.SQL("" if table.partitioned else " ONLY")
     connection.execute(sql.SQL("{}{} {}").format(verb, only, target.quoted))

@@ -10,11 +10,12 @@ from psycopg.rows import class_row
 
 from jobu_core.errors import LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.identifiers import column, is_store_table, reserved
+from jobu_core.pipeline.load.keys import refuse_unknown_keys
 from jobu_core.pipeline.load.session import one
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import psycopg
     import pyarrow as pa
@@ -96,8 +97,14 @@ def require_table(connection: psycopg.Connection, target: TableName) -> Table:
     return found
 
 
-def create_table(connection: psycopg.Connection, target: TableName, schema: pa.Schema) -> None:
-    """Create the table with the columns of a Parquet schema.
+def create_table(
+    connection: psycopg.Connection,
+    target: TableName,
+    schema: pa.Schema,
+    *,
+    keys: Sequence[str] = (),
+) -> None:
+    """Create the table with the columns of a Parquet schema, ``keys`` as primary key.
 
     The caller holds the target's advisory lock. Raises SchemaMismatch when a column
     has no type in PostgreSQL or the schema does not exist.
@@ -106,7 +113,8 @@ def create_table(connection: psycopg.Connection, target: TableName, schema: pa.S
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{target}: the file has no columns to create a table from")
-    connection.execute(create_statement(target, columns))
+    refuse_unknown_keys(keys, target, file=[each.name for each in columns], table=None)
+    connection.execute(create_statement(target, columns, keys=keys))
 
 
 def require_schema(connection: psycopg.Connection, target: TableName) -> None:
@@ -116,18 +124,40 @@ def require_schema(connection: psycopg.Connection, target: TableName) -> None:
         raise SchemaMismatch(f"{target}: there is no schema {target.schema!r} in the database")
 
 
-def create_statement(target: TableName, columns: Iterable[Column]) -> sql.Composed:
-    """Return the statement that creates a table with these columns."""
+def create_statement(
+    target: TableName, columns: Iterable[Column], *, keys: Sequence[str] = ()
+) -> sql.Composed:
+    """Return the statement that creates a table with these columns, ``keys`` as primary key."""
     definitions = [
         sql.SQL("{} {}{}").format(
             column(found.name),
-            _TYPES.get(found.type.postgres) or _numeric(found.type.postgres),
+            type_of(found),
             sql.SQL("" if found.nullable else " NOT NULL"),
         )
         for found in columns
     ]
+    if keys:
+        named = sql.SQL(", ").join(map(column, keys))
+        definitions.append(sql.SQL("PRIMARY KEY ({})").format(named))
     inside = sql.SQL(",\n    ").join(definitions)
     return sql.SQL("CREATE TABLE {} (\n    {}\n)").format(target.quoted, inside)
+
+
+def add_columns(
+    connection: psycopg.Connection, target: TableName, columns: Sequence[Column]
+) -> None:
+    """Let the table have these columns too, nullable; the caller holds its lock."""
+    added = [
+        sql.SQL("ADD COLUMN {} {}").format(column(each.name), type_of(each)) for each in columns
+    ]
+    connection.execute(
+        sql.SQL("ALTER TABLE {} {}").format(target.quoted, sql.SQL(", ").join(added))
+    )
+
+
+def type_of(found: Column) -> sql.Composable:
+    """Return a column's type for a statement."""
+    return _TYPES.get(found.type.postgres) or _numeric(found.type.postgres)
 
 
 _TYPES: Final[dict[str, sql.SQL]] = {

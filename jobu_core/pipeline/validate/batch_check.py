@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.types import arrow_schema
+from jobu_core.pipeline.validate.contract import Contracted, agree_on_header
 from jobu_core.pipeline.validate.core_schema import complete
 from jobu_core.pipeline.validate.kernels import pc
 from jobu_core.pipeline.validate.plan import Mode, plain_type, plan_model
@@ -89,14 +90,23 @@ def _plain_check(
     types: Mapping[str, pa.DataType] | None,
     source_name: str,
 ) -> BatchCheck:
-    names = None if types is None else tuple(types)
     columns = columns_of_model(complete(model), options.decimals)
-    refuse_unusable(model, strings=strings, columns=names, source_name=source_name)
-    if types is not None:
-        plan = plan_model(model, options, strings=strings, types=types)
-        if plan.whole is None:
-            return ByColumn(columns, plan.fields)
-    return ByRow(RowCheck(model, options, strings=strings, columns=names))
+    if types is None:
+        refuse_unusable(model, strings=strings, columns=None, source_name=source_name)
+        return ByRow(RowCheck(model, options, strings=strings, columns=None))
+    header = agree_on_header(model, options, columns, types, strings=strings)
+    names = tuple(header.types)
+    forbid = options.on_new_column in {"fail", "add"}
+    refuse_unusable(
+        model, strings=strings, columns=names, source_name=source_name, forbid_new=forbid
+    )
+    plan = plan_model(model, options, strings=strings, types=header.types)
+    check: BatchCheck
+    if plan.whole is None:
+        check = ByColumn(columns, plan.fields)
+    else:
+        check = ByRow(RowCheck(model, options, strings=strings, columns=names))
+    return Contracted(check, header) if header.ignored or header.filled else check
 
 
 class ByRow:

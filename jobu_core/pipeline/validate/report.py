@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from jobu_core.config.datasets import OnMissingColumn, OnNewColumn
     from jobu_core.pipeline.rejects import Counts
 
 
@@ -25,6 +26,11 @@ class ValidationOptions:
     Unset: ``null`` if the field is Optional, else ``missing``."""
     decimals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(digits, places) of Decimal fields that declare none, from the target table."""
+    on_new_column: OnNewColumn | None = None
+    """A column that no field looks for. Unset: what the model's ``extra`` says; ``ignore``: it
+    is taken away; else the file is refused, for nobody but a person can add a field."""
+    on_missing_column: OnMissingColumn = "fail"
+    """``null``: a required field that takes None has it in every row of a file without it."""
     show_values: bool = False
     limits: Limits = field(default_factory=Limits)
 

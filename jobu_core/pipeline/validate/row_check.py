@@ -100,15 +100,23 @@ class RowCheck:
 
 
 def refuse_unusable(
-    model: type[BaseModel], *, strings: bool, columns: Sequence[str] | None, source_name: str
+    model: type[BaseModel],
+    *,
+    strings: bool,
+    columns: Sequence[str] | None,
+    source_name: str,
+    forbid_new: bool = False,
 ) -> None:
     """Raise what makes the model unfit for these rows, before the first of them.
 
+    ``forbid_new`` refuses columns that no field looks for, whatever the model says.
     FileError with every missing or forbidden column, InvalidParams or
     NotAvailableYet for what the model asks for.
     """
-    if columns is not None and not may_add_fields(model):
-        _refuse_columns(model, columns, source_name)
+    if columns is not None:
+        judged = not may_add_fields(model)
+        forbids = judged and model.model_config.get("extra") == "forbid"
+        _refuse_columns(model, columns, source_name, lacking=judged, extra=forbids or forbid_new)
     if model.model_config.get("extra") == "allow":
         raise NotAvailableYet(f"model {model.__name__}: extra='allow' is not available yet")
     if strings and any(node.get("custom_init") for node in path_to_fields(model)):
@@ -117,7 +125,14 @@ def refuse_unusable(
         )
 
 
-def _refuse_columns(model: type[BaseModel], columns: Sequence[str], source_name: str) -> None:
+def _refuse_columns(
+    model: type[BaseModel],
+    columns: Sequence[str],
+    source_name: str,
+    *,
+    lacking: bool,
+    extra: bool,
+) -> None:
     """Raise one FileError with every missing required and forbidden extra column."""
     known: set[str] = set()
     given = frozenset(columns)
@@ -125,10 +140,10 @@ def _refuse_columns(model: type[BaseModel], columns: Sequence[str], source_name:
     for name, info in model.model_fields.items():
         names = lookup_names(model, name, info)
         known |= names
-        if info.is_required() and names.isdisjoint(given):
+        if lacking and info.is_required() and names.isdisjoint(given):
             wanted = " or ".join(repr(each) for each in sorted(names))
             problems.append(f"no column {wanted}{suggest(min(names), columns)}")
-    if model.model_config.get("extra") == "forbid":
+    if extra:
         problems += [
             f"column {column!r} is not of the model" for column in columns if column not in known
         ]

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import pyarrow as pa
 
-from jobu_core.config.sources import suggest
-from jobu_core.errors import DataError, InvalidParams, SchemaMismatch
-from jobu_core.pipeline.load.identifiers import checked
+from jobu_core.errors import DataError, SchemaMismatch, TargetBusy
+from jobu_core.pipeline.load.contract import HINT, agree
 from jobu_core.pipeline.load.mysql.checks import TargetType
 from jobu_core.pipeline.load.mysql.wire import encoder, is_bytes
+from jobu_core.pipeline.load.request import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobu_core.pipeline.load.contract import Agreement
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.mysql.checks import Encode, Values
     from jobu_core.pipeline.load.mysql.session import Session
+    from jobu_core.pipeline.load.request import SchemaPolicy
 
 _COLUMNS: Final[LiteralString] = """
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE,
@@ -78,50 +80,54 @@ def read_columns(session: Session, table: TableName) -> tuple[TargetColumn, ...]
     )
 
 
-def plan_columns(
-    schema: pa.Schema,
-    nulls: Mapping[str, int],
-    target: Sequence[TargetColumn],
-    *,
-    table: str,
-) -> tuple[ColumnPlan, ...]:
-    """Match the file's columns with the table's by name.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A file's columns against a table's."""
 
-    ``nulls`` counts the nulls of each column as far as known. Raises one
-    SchemaMismatch that lists every difference.
-    """
-    plans, differences = compare_columns(schema, nulls, target)
-    if differences:
-        raise SchemaMismatch(f"{table}: " + "; ".join(differences))
-    return plans
+    plans: tuple[ColumnPlan, ...]
+    """What can be sent; columns that the table is yet to get are not among them."""
+    agreement: Agreement
+    differences: tuple[str, ...]
+    """All that forbids the load."""
+
+    def insist(self, table: str) -> None:
+        """Raise one SchemaMismatch that lists every difference."""
+        if self.differences:
+            hint = f" ({HINT})" if self.agreement.problems else ""
+            raise SchemaMismatch(f"{table}: " + "; ".join(self.differences) + hint)
+
+    def sendable(self, table: str) -> tuple[ColumnPlan, ...]:
+        """Return the plans once every column has its place; raises as ``insist``.
+
+        Raises TargetBusy when the table lost a column since it was looked at, or did
+        not keep one that was added.
+        """
+        self.insist(table)
+        if self.agreement.new:
+            raise TargetBusy(f"{table} was altered while it was loaded")
+        return self.plans
 
 
 def compare_columns(
-    schema: pa.Schema, nulls: Mapping[str, int], target: Sequence[TargetColumn]
-) -> tuple[tuple[ColumnPlan, ...], tuple[str, ...]]:
-    """Return the columns that can be sent, and every difference that forbids the load."""
+    schema: pa.Schema,
+    nulls: Mapping[str, int],
+    target: Sequence[TargetColumn],
+    policy: SchemaPolicy = STRICT,
+) -> Comparison:
+    """Return what can be sent, what the policy says of the rest, and what forbids the load."""
     by_name = {column.name: column for column in target}
+    agreement = agree(schema, target, policy)
     plans: list[ColumnPlan] = []
     differences: list[str] = []
-    for field in schema:
-        column = by_name.get(field.name)
-        if column is None:
-            differences.append(_extra(field.name, by_name))
-            continue
+    for field in agreement.common:
+        column = by_name[field.name]
         encode = encoder(field.type, column.type)
         differences += _against(field, column, nulls.get(field.name, 0), encode)
         if encode is not None:
             plans.append(
                 ColumnPlan(field.name, column.shown, encode, column.required, is_bytes(field.type))
             )
-    differences += [
-        f"{column.name!r} of the table is not in the file"
-        for column in target
-        if column.name not in schema.names and not (column.has_default or column.generated)
-    ]
-    if not schema.names:
-        differences.append("the file has no columns")
-    return tuple(plans), tuple(differences)
+    return Comparison(tuple(plans), agreement, (*differences, *agreement.problems))
 
 
 def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.RecordBatch:
@@ -185,14 +191,6 @@ def _columns_of_json(session: Session, table: TableName) -> frozenset[str]:
         for name, clause in found
         if name == table.table and (match := _JSON_VALID.fullmatch(str(clause).strip()))
     )
-
-
-def _extra(name: str, known: Mapping[str, TargetColumn]) -> str:
-    try:
-        checked(name)
-    except InvalidParams as error:
-        return f"{name!r} cannot be a column: {error}"
-    return f"{name!r} of the file is not in the table{suggest(name, known)}"
 
 
 def _against(

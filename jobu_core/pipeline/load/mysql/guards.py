@@ -22,6 +22,12 @@ def refuse_truncate(request: LoadRequest) -> None:
         )
 
 
+def refuse_stamp(request: LoadRequest) -> None:
+    """Raise LoadRefused: a replace by rename has no load id yet when its rows are sent."""
+    if request.load_id_column:
+        raise LoadRefused(f"{request.target}: load_id_column is for PostgreSQL only")
+
+
 def rows_before(session: Session, request: LoadRequest, *, there: bool) -> int | None:
     """Return how many rows a replace would replace; None where no guard asks for it."""
     if request.mode is not Mode.REPLACE or request.guards.max_shrink is None or not there:

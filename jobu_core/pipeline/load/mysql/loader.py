@@ -7,7 +7,7 @@ says what becomes of a load that is killed between the two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,22 +16,28 @@ from pymysql import err
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys
+from jobu_core.pipeline.load.manifest import insist_on_content, insist_same
 from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
-from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
+from jobu_core.pipeline.load.mysql.guards import (
+    check_guards,
+    refuse_stamp,
+    refuse_truncate,
+    rows_before,
+)
 from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
     ensure_manifest,
     find_load,
     find_replacement,
     finish_load,
-    insist_same,
     newer_exists,
     release_lock,
     same_load,
     take_lock,
 )
+from jobu_core.pipeline.load.mysql.new_columns import compare, settle_columns
 from jobu_core.pipeline.load.mysql.rows import send_rows
 from jobu_core.pipeline.load.mysql.session import Session, open_session
 from jobu_core.pipeline.load.mysql.statements import table as table_name
@@ -58,11 +64,10 @@ from jobu_core.pipeline.load.mysql.tables import (
 from jobu_core.pipeline.load.mysql.upsert import (
     came_meanwhile,
     check_keys,
-    insist_on_keys,
     merge,
     stage_rows,
 )
-from jobu_core.pipeline.load.request import LoadResult, Mode, Outcome, Strategy
+from jobu_core.pipeline.load.request import LoadResult, Merged, Mode, Outcome, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
     from jobu_core.clock import Clock
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.manifest import Loaded
+    from jobu_core.pipeline.load.mysql.columns import ColumnPlan
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
 
@@ -84,6 +90,7 @@ class _Landed:
     rows: int
     strategy: str
     columns: tuple[tuple[str, str], ...]
+    merged: Merged | None = None
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
@@ -109,15 +116,15 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
         return _Loader(session, request, source, clock or SystemClock()).run()
 
 
-def read_load(url: str, database: str, load_key: str) -> Loaded | None:
-    """Return the load of that key; None when it did not happen.
+def read_load(url: str, database: str, chain_key: str) -> Loaded | None:
+    """Return what an execution has loaded; None when it did not happen.
 
     A swap that was killed after its RENAME is finished first: it did happen. Raises
     TargetUnavailable when the server cannot be asked.
     """
     with open_session(url, database) as session:
         session.bound_locks(_READ_WAIT_SECONDS)
-        return find_settled(session, load_key, _READ_WAIT_SECONDS)
+        return find_settled(session, chain_key, _READ_WAIT_SECONDS)
 
 
 def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
@@ -139,9 +146,11 @@ class _Loader:
     def run(self) -> LoadResult:
         """Load by the way that the mode, and the table as it is, ask for."""
         refuse_truncate(self.request)
-        appends = self.request.mode is Mode.APPEND
+        refuse_stamp(self.request)
+        # the same content may be on its way by another execution, between RENAME and manifest
+        appends = self.request.mode is Mode.APPEND and self.request.content is None
         if appends and find_table(self.session, self.request.target):
-            return self._append()
+            return self._changed(self._append)
         if not self.request.create:
             require_table(self.session, self.request.target)
         return self._alone()
@@ -154,7 +163,7 @@ class _Loader:
         take_lock(session, lock, request.lock_wait_seconds, busy)
         settle_target(session, request.target)
         reach("mysql_load.settled")
-        found = find_load(session, request.load_key)
+        found = find_load(session, request.load_key, request.chain_key)
         if found is not None:
             return self._already(insist_same(found, request, self.source))
         if request.mode is Mode.REPLACE and newer_exists(session, request):
@@ -170,12 +179,22 @@ class _Loader:
                 _log.warning("table_appeared", table=str(request.target))
         if request.mode is Mode.APPEND:
             release_lock(session, lock)
-            return self._append()
-        return self._upsert() if request.mode is Mode.UPSERT else self._replace(before)
+            return self._changed(self._append)
+        if request.mode is Mode.UPSERT:
+            return self._changed(self._upsert)
+        return self._changed(lambda: self._replace(before))
+
+    def _changed(self, load: Callable[[], LoadResult]) -> LoadResult:
+        """Let the table have the file's new columns first, if the request says so."""
+        changes = settle_columns(self.session, self.request, self.source)
+        result = load()
+        return replace(result, changes=changes) if result.outcome is Outcome.LOADED else result
 
     def _make(self) -> LoadResult:
         if self.request.mode is Mode.UPSERT:
-            insist_on_keys(self.request.keys, self.request.target)
+            keys, target = self.request.keys, self.request.target
+            insist_on_keys(keys, target)
+            refuse_null_keys(keys, self.source.nulls, target)
         rows, plans = make_new(
             self.session,
             self.request,
@@ -189,6 +208,7 @@ class _Loader:
     def _accept(self, before: int | None) -> None:
         """Hold the rows, all read by now, against the guards; then finish the source."""
         check_guards(self.request, self.source.known().rows, before)
+        insist_on_content(self.request, self.source.known())
         self.source.seal()
 
     def _replace(self, before: int | None) -> LoadResult:
@@ -250,13 +270,14 @@ class _Loader:
 
     def _upsert(self) -> LoadResult:
         target, keys = self.request.target, self.request.keys
-        insist_on_keys(keys, target)
-        indexes = check_keys(self.session, target, keys)
+        names = self.source.schema.names
+        indexes = check_keys(self.session, target, keys=keys, file=names)
         plans = self._plan(target)
         staged = stage_rows(self.session, target, self.source, plans, keys)
 
         def land() -> _Landed:
-            rows = merge(self.session, target, plans, keys, indexes)
+            matched, added = merge(self.session, target, plans, keys, indexes)
+            rows = matched + added
             if rows != staged and not triggers_of(self.session, target):
                 raise came_meanwhile(target)
             if rows != staged:
@@ -264,7 +285,8 @@ class _Loader:
                     f"{target}: {staged} keys in the file, {rows} rows changed or added; "
                     "does a trigger of the table change keys?"
                 )
-            return _Landed(rows, Mode.UPSERT.value, _shown(plans))
+            updated = 0 if len(plans) == len(keys) else matched
+            return _Landed(staged, Mode.UPSERT.value, _shown(plans), Merged(added, updated))
 
         return self._transact(land, None)
 
@@ -305,18 +327,14 @@ class _Loader:
         with open_session(request.url, request.target.database) as session:
             session.bound_locks(request.lock_wait_seconds)
             with session.transaction():
-                found = find_load(session, request.load_key, waiting=True)
+                found = find_load(session, request.load_key, request.chain_key, waiting=True)
         if found is None:
             raise TargetUnavailable(f"{request.target}: connection lost at commit")
         return self._already(found)
 
     def _plan(self, name: TableName) -> tuple[ColumnPlan, ...]:
-        return plan_columns(
-            self.source.schema,
-            self.source.nulls,
-            read_columns(self.session, name),
-            table=str(self.request.target),
-        )
+        found = compare(self.session, self.request, self.source, name)
+        return found.sendable(str(self.request.target))
 
     def _insist(self, rows: int, where: str) -> None:
         expected = self.source.known().rows
@@ -342,6 +360,7 @@ class _Loader:
             mode=found.mode,
             rows=found.rows,
             rejected=found.rejected,
+            loaded_by=found.execution_id,
         )
 
     def _result(
@@ -361,6 +380,7 @@ class _Loader:
             rejected=0 if self.source.facts is None else self.source.facts.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
+            merged=None if landed is None else landed.merged,
         )
 
 

@@ -14,8 +14,13 @@ from pymysql import err
 
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetBusy
-from jobu_core.pipeline.load.manifest import Loaded
-from jobu_core.pipeline.load.mysql.failures import DUPLICATE, NO_SUCH_TABLE, number_of
+from jobu_core.pipeline.load.manifest import Loaded, insist_same
+from jobu_core.pipeline.load.mysql.failures import (
+    COLUMN_EXISTS,
+    DUPLICATE,
+    NO_SUCH_TABLE,
+    number_of,
+)
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, quoted
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ _CREATE_LOADS: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS {loads} (
     load_id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
     load_key varchar(600) NOT NULL,
+    chain_key varchar(600) NULL,
     target varchar(255) NOT NULL,
     mode varchar(20) NOT NULL,
     `rows` bigint NULL,
@@ -40,16 +46,27 @@ CREATE TABLE IF NOT EXISTS {loads} (
     effective_time datetime(6) NOT NULL COMMENT 'UTC',
     loaded_at datetime(6) NULL COMMENT 'UTC',
     UNIQUE KEY ux_jobu_loads_key (load_key),
+    UNIQUE KEY ux_jobu_loads_chain (chain_key),
     KEY ix_jobu_loads_target (target, effective_time)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 """
+_HAS_CHAINS: Final[LiteralString] = """
+SELECT count(*) FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %(schema)s AND TABLE_NAME = 'jobu_loads' AND COLUMN_NAME = 'chain_key'
+"""
+_ADD_CHAINS: Final[LiteralString] = """
+ALTER TABLE {loads} ADD COLUMN chain_key varchar(600) NULL,
+    ADD UNIQUE KEY ux_jobu_loads_chain (chain_key)
+"""
 _CLAIM: Final[LiteralString] = """
-INSERT INTO {loads} (load_key, target, mode, params_sha256, execution_id, effective_time)
-VALUES (%(load_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s, %(effective)s)
+INSERT INTO {loads} (load_key, chain_key, target, mode, params_sha256, execution_id,
+                     effective_time)
+VALUES (%(load_key)s, %(chain_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s,
+        %(effective)s)
 """
 _FIND: Final[LiteralString] = """
 SELECT load_key, load_id, target, mode, `rows`, rejected, source_sha256, execution_id
-FROM {loads} WHERE load_key = %(load_key)s {waiting}
+FROM {loads} WHERE load_key = %(load_key)s OR {chain} = %(chain_key)s {waiting}
 """
 _FINISH: Final[LiteralString] = """
 UPDATE {loads}
@@ -74,6 +91,19 @@ def ensure_manifest(session: Session) -> None:
     if not exists(session, loads_of(session)):
         session.run(_CREATE_LOADS, loads=loads_of(session))
         reach("mysql_manifest.created")
+    elif not _has_chains(session):
+        try:
+            session.run(_ADD_CHAINS, loads=loads_of(session))
+        except err.Error as error:
+            if number_of(error) != COLUMN_EXISTS:
+                raise  # else another load has just added it
+        reach("mysql_manifest.column_added")
+
+
+def _has_chains(session: Session) -> bool:
+    """Whether the manifest has the column that an older jobu did not know."""
+    (found,) = session.one(_HAS_CHAINS, {"schema": session.schema})
+    return bool(found)
 
 
 def exists(session: Session, table: Sql) -> bool:
@@ -100,6 +130,7 @@ def claim_load(session: Session, request: LoadRequest) -> int | None:
     """
     values = {
         "load_key": request.load_key,
+        "chain_key": request.chain_key,
         "target": request.target.in_database,
         "mode": request.mode.value,
         "params": request.params_sha256,
@@ -116,16 +147,23 @@ def claim_load(session: Session, request: LoadRequest) -> int | None:
     return int(load_id)
 
 
-def find_load(session: Session, load_key: str, *, waiting: bool = False) -> Loaded | None:
-    """Return the load of that key, or None; also None where there is no manifest.
+def find_load(
+    session: Session, load_key: str, chain_key: str | None = None, *, waiting: bool = False
+) -> Loaded | None:
+    """Return the load of one of these keys, or None; also None where there is no manifest.
 
-    ``waiting`` lets it wait for a transaction that is just writing that row.
+    The chain's comes first. ``waiting`` lets it wait for a transaction that is just
+    writing that row.
     """
     lock = Sql("FOR UPDATE" if waiting else "")
     if not exists(session, loads_of(session)):
         return None
-    rows = session.rows(_FIND, {"load_key": load_key}, loads=loads_of(session), waiting=lock)
-    return Loaded(*rows[0]) if rows else None
+    chain = Sql("chain_key" if _has_chains(session) else "NULL")
+    values = {"load_key": load_key, "chain_key": chain_key}
+    rows = session.rows(_FIND, values, loads=loads_of(session), chain=chain, waiting=lock)
+    found = [Loaded(*row) for row in rows]
+    others = [each for each in found if each.load_key != load_key]
+    return next(iter(others + found), None)
 
 
 def find_replacement(session: Session, target: TableName, load_id: int) -> int | None:
@@ -139,25 +177,12 @@ def find_replacement(session: Session, target: TableName, load_id: int) -> int |
 
 def same_load(session: Session, request: LoadRequest, source: Source) -> Loaded:
     """Return the load that holds the request's key; raises as ``insist_same``."""
-    found = find_load(session, request.load_key)
+    found = find_load(session, request.load_key, request.chain_key)
     if found is None:
         raise LoadRefused(
             f"load {request.load_key} was there a moment ago and is gone; removed by hand?"
         )
     return insist_same(found, request, source)
-
-
-def insist_same(found: Loaded, request: LoadRequest, source: Source) -> Loaded:
-    """Return ``found``; raises LoadRefused when it was made from other bytes.
-
-    A stream reads its file for that, without making rows of it.
-    """
-    if found.source_sha256 != source.input_sha256():
-        raise LoadRefused(
-            f"{request.target}: load {found.load_id} of execution {found.execution_id} was made "
-            "from another input; a changed file needs a new execution"
-        )
-    return found
 
 
 def finish_load(session: Session, load_id: int, rows: int, facts: Facts) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
 from jobu_core.pipeline.load.mysql.columns import compare_columns, encode_batch, read_columns
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
+from jobu_core.pipeline.load.mysql.guards import (
+    check_guards,
+    refuse_stamp,
+    refuse_truncate,
+    rows_before,
+)
 from jobu_core.pipeline.load.mysql.session import open_session
 from jobu_core.pipeline.load.mysql.swap import against_swap
 from jobu_core.pipeline.load.mysql.tables import find_table, refuse_reserved, require_schema
-from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys
+from jobu_core.pipeline.load.mysql.upsert import check_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.request import Mode, Strategy
 from jobu_core.pipeline.types import columns_of_schema
@@ -42,8 +48,8 @@ def _preview(session: Session, request: LoadRequest, source: Source) -> LoadPrev
     how: str | None = None
     try:
         check_guards(request, source.known().rows, rows_before(session, request, there=there))
-        how = _way(session, request, there=there)
-    except (LoadRefused, SchemaMismatch) as error:
+        how = _way(session, request, source, there=there)
+    except (DataError, LoadRefused, SchemaMismatch) as error:
         problems.append(str(error))
     wire = "LOAD DATA" if session.server.local_infile else "INSERT"
     if there:
@@ -59,17 +65,21 @@ def _preview(session: Session, request: LoadRequest, source: Source) -> LoadPrev
     )
 
 
-def _way(session: Session, request: LoadRequest, *, there: bool) -> str:
+def _way(session: Session, request: LoadRequest, source: Source, *, there: bool) -> str:
     refuse_truncate(request)
+    refuse_stamp(request)
+    keys, names = request.keys, source.schema.names
     if request.mode is Mode.UPSERT:
-        insist_on_keys(request.keys, request.target)
+        insist_on_keys(keys, request.target)
+        refuse_null_keys(keys, source.nulls, request.target)
     if not there:
         if not request.create:
             raise SchemaMismatch(f"table {request.target} does not exist")
         require_schema(session, request.target)
+        refuse_unknown_keys(keys, request.target, file=names, table=None)
         return "create"
     if request.mode is Mode.UPSERT:
-        check_keys(session, request.target, request.keys)
+        check_keys(session, request.target, keys=keys, file=names)
     if request.mode is not Mode.REPLACE:
         return request.mode.value
     if request.strategy is Strategy.DELETE:
@@ -97,16 +107,17 @@ def _matched(
 ) -> tuple[ColumnPreview, ...]:
     """Hold the file's columns against the table's, and its values against the encoders."""
     there = read_columns(session, request.target)
-    plans, differences = compare_columns(source.schema, source.nulls, there)
-    problems += differences
-    if not differences:
+    found = compare_columns(source.schema, source.nulls, there, request.policy)
+    problems += found.differences
+    if not found.differences:
         try:
             for batch in source.batches():
-                encode_batch(batch, plans)
+                encode_batch(batch, found.plans)
         except DataError as error:
             problems.append(str(error))
-    types = {each.name: each.shown for each in there}
-    sent = {each.name for each in plans}
+    new = {each.name: each.type.mysql for each in found.agreement.new}
+    types = {each.name: each.shown for each in there} | new
+    sent = {each.name for each in found.plans} | set(new)
     return tuple(
         ColumnPreview(
             field.name,

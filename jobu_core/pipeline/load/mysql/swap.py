@@ -15,7 +15,7 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import JobuError, LoadRefused, TargetBusy
 from jobu_core.pipeline.load.mysql.failures import MAY_NOT, TABLE_EXISTS, number_of
 from jobu_core.pipeline.load.mysql.renaming import RIGHTS, may_rename_beside, rename_in_time
-from jobu_core.pipeline.load.mysql.rows import send_rows
+from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import Sql
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.load.mysql.swap_ledger import (
@@ -34,6 +34,7 @@ from jobu_core.pipeline.load.mysql.tables import (
     next_number,
     triggers_of,
 )
+from jobu_core.pipeline.load.request import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +141,7 @@ def make_new(
         create_table(session, swap.new, source.schema, keys=request.keys)
         reach("mysql_swap.made")
         plans = plans_for(swap.new)
-        rows = _fill(session, swap, source, plans)
+        rows = _fill(session, swap, source, plans, keyed=request.mode is Mode.UPSERT)
         accept()
         request.check_lease()
         swap = mark_ready(session, swap, rows, source.known())
@@ -158,13 +159,19 @@ def _fill(
     swap: Swap,
     source: Source,
     plans: Sequence[ColumnPlan],
+    *,
+    keyed: bool = False,
 ) -> int:
-    """Load the new table in a transaction of its own; return its rows, counted there."""
+    """Load the new table in a transaction of its own; return its rows, counted there.
+
+    ``keyed``: of rows with the same keys the last stays.
+    """
+    on_duplicate = OnDuplicate.REPLACE if keyed else OnDuplicate.FAIL
     with session.transaction():
-        sent = send_rows(session, swap.new, source, plans)
+        sent = send_rows(session, swap.new, source, plans, on_duplicate)
         landed = count_rows(session, swap.new)
     expected = source.known().rows
-    if not sent == landed == expected:
+    if not keyed and not sent == landed == expected:
         raise LoadRefused(
             f"{swap.target}: {expected} rows in the file, {sent} sent, {landed} in the new table"
         )

@@ -60,6 +60,7 @@ _CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS {swaps} (
     swap_id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
     load_key varchar(600) NOT NULL,
+    chain_key varchar(600) NOT NULL,
     schema_name varchar(64) NOT NULL,
     table_name varchar(64) NOT NULL,
     new_name varchar(64) NOT NULL,
@@ -77,23 +78,24 @@ CREATE TABLE IF NOT EXISTS {swaps} (
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 """
 _NOTE: Final[LiteralString] = """
-INSERT INTO {swaps} (load_key, schema_name, table_name, new_name, old_name, target, mode,
-                     rejected, params_sha256, execution_id, effective_time, definition)
-VALUES (%(load_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s, %(mode)s,
-        0, %(params)s, %(execution)s, %(effective)s, %(definition)s)
+INSERT INTO {swaps} (load_key, chain_key, schema_name, table_name, new_name, old_name, target,
+                     mode, rejected, params_sha256, execution_id, effective_time, definition)
+VALUES (%(load_key)s, %(chain_key)s, %(schema)s, %(table)s, %(new)s, %(old)s, %(target)s,
+        %(mode)s, 0, %(params)s, %(execution)s, %(effective)s, %(definition)s)
 """
 _READY: Final[LiteralString] = """
 UPDATE {swaps} SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s
 WHERE swap_id = %(swap_id)s
 """
 _ALL: Final[LiteralString] = """
-SELECT swap_id, load_key, schema_name, table_name, new_name, old_name, `rows`, definition
+SELECT swap_id, load_key, chain_key, schema_name, table_name, new_name, old_name, `rows`,
+       definition
 FROM {swaps} ORDER BY swap_id
 """
 _RECORD: Final[LiteralString] = """
-INSERT INTO {loads} (load_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
-                     execution_id, effective_time, loaded_at)
-SELECT load_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
+INSERT INTO {loads} (load_key, chain_key, target, mode, `rows`, rejected, source_sha256,
+                     params_sha256, execution_id, effective_time, loaded_at)
+SELECT load_key, chain_key, target, mode, `rows`, rejected, source_sha256, params_sha256,
        execution_id, effective_time, utc_timestamp(6)
 FROM {swaps} WHERE swap_id = %(swap_id)s
 """
@@ -114,6 +116,8 @@ class Swap:
 
     swap_id: int
     load_key: str
+    chain_key: str
+    """Of its execution."""
     target: TableName
     new: TableName
     old: TableName | None
@@ -142,6 +146,7 @@ def note_swap(session: Session, request: LoadRequest, *, definition: str | None)
     new, old = target.beside(f"jobu_new_{mark}"), target.beside(f"jobu_old_{mark}")
     values: dict[str, Any] = {
         "load_key": request.load_key,
+        "chain_key": request.chain_key,
         "schema": target.schema,
         "table": target.table,
         "new": new.table,
@@ -156,8 +161,9 @@ def note_swap(session: Session, request: LoadRequest, *, definition: str | None)
     session.run(_NOTE, values, swaps=_swaps(session))
     (swap_id,) = session.one("SELECT last_insert_id()")
     reach("mysql_swap.noted")
-    aside = None if definition is None else old
-    return Swap(int(swap_id), request.load_key, target, new, aside, None, values["definition"])
+    aside, made_after = None if definition is None else old, values["definition"]
+    keys = request.load_key, request.chain_key
+    return Swap(int(swap_id), *keys, target, new, aside, None, made_after)
 
 
 def mark_ready(session: Session, swap: Swap, rows: int, facts: Facts) -> Swap:
@@ -261,18 +267,19 @@ def sweep(session: Session) -> list[str]:
     return done
 
 
-def find_settled(session: Session, load_key: str, seconds: float) -> Loaded | None:
-    """Return the load of that key, its swap finished first if it was killed after the RENAME.
+def find_settled(session: Session, chain_key: str, seconds: float) -> Loaded | None:
+    """Return the load of an execution, its swap finished first if it was killed after the RENAME.
 
     Waits for whoever holds the target's lock; without it nothing is settled.
     """
-    found = find_load(session, load_key)
+    found = find_load(session, chain_key, chain_key)
     patience = seconds if found is None else 0
     for swap in noted_swaps(session):
-        if swap.load_key == load_key and try_lock(session, target_lock(swap.target), patience):
+        ours = chain_key in {swap.load_key, swap.chain_key}
+        if ours and try_lock(session, target_lock(swap.target), patience):
             settle_target(session, swap.target)
             release_lock(session, target_lock(swap.target))
-    return found or find_load(session, load_key)
+    return found or find_load(session, chain_key, chain_key)
 
 
 def is_there(session: Session, name: TableName) -> bool:
@@ -327,12 +334,12 @@ def noted_swaps(session: Session) -> list[Swap]:
             raise
         return []
     found = []
-    for swap_id, load_key, schema, name, new, old, rows, definition in session.rows(
+    for swap_id, load_key, chain, schema, name, new, old, rows, definition in session.rows(
         _ALL, swaps=_swaps(session)
     ):
         target = TableName(session.database, schema, name)
-        aside = None if old is None else target.beside(old)
-        found.append(Swap(swap_id, load_key, target, target.beside(new), aside, rows, definition))
+        aside, beside = None if old is None else target.beside(old), target.beside(new)
+        found.append(Swap(swap_id, load_key, chain, target, beside, aside, rows, definition))
     return found
 
 

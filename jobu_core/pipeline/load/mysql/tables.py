@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.identifiers import reserved
+from jobu_core.pipeline.load.keys import refuse_unknown_keys
 from jobu_core.pipeline.load.mysql.statements import Sql, composed, joined, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.types import columns_of_schema
@@ -120,9 +121,7 @@ def create_table(
     columns = columns_of_schema(schema)
     if not columns:
         raise SchemaMismatch(f"{name}: the file has no columns to create a table from")
-    missing = sorted(set(keys) - {column.name for column in columns})
-    if missing:
-        raise SchemaMismatch(f"{name}: keys not in the file: {', '.join(missing)}")
+    refuse_unknown_keys(keys, name, file=[each.name for each in columns], table=None)
     session.run("{statement}", statement=create_statement(name, columns, keys=keys))
 
 
@@ -146,6 +145,16 @@ def create_statement(
         "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         table=table_name(name),
         columns=joined(definitions, ",\n    "),
+    )
+
+
+def add_column(session: Session, name: TableName, column: Column) -> None:
+    """Let the table have this column too, nullable; MySQL commits it at once."""
+    session.run(
+        "ALTER TABLE {table} ADD COLUMN {name} {type} NULL",
+        table=table_name(name),
+        name=quoted(column.name),
+        type=_definition(column.name, column.type, in_key=False),
     )
 
 

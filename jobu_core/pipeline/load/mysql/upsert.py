@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from pymysql import err
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused, SchemaMismatch, TargetBusy
+from jobu_core.errors import SchemaMismatch, TargetBusy
+from jobu_core.pipeline.load.keys import insist_on_keys, refuse_null_keys, refuse_unknown_keys
+from jobu_core.pipeline.load.mysql.columns import read_columns
 from jobu_core.pipeline.load.mysql.failures import duplicate_of
 from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import composed, joined, quoted
@@ -53,8 +55,20 @@ SELECT {staged} FROM {stage} AS s LEFT JOIN {target} AS t ON {same} WHERE {absen
 """
 
 
-def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> frozenset[str]:
-    """Return the unique indexes on exactly these columns, whole; SchemaMismatch without one."""
+def check_keys(
+    session: Session,
+    target: TableName,
+    *,
+    keys: Sequence[str],
+    file: Sequence[str],
+) -> frozenset[str]:
+    """Return the unique indexes on exactly these columns, whole.
+
+    Raises LoadRefused or SchemaMismatch unless rows can be told apart by ``keys``.
+    """
+    insist_on_keys(keys, target)
+    there = [column.name for column in read_columns(session, target)]
+    refuse_unknown_keys(keys, target, file=file, table=there)
     found: dict[str, list[tuple[str, int | None]]] = {}
     key = {"schema": target.schema, "table": target.table}
     for schema, name, index, column, part in session.rows(_INDEXES, key):
@@ -63,9 +77,14 @@ def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> froz
     wanted = {(column, None) for column in keys}
     indexes = frozenset(name for name, columns in found.items() if set(columns) == wanted)
     if not indexes:
+        statement = composed(
+            "ALTER TABLE {target} ADD UNIQUE INDEX ({keys})",
+            target=table_name(target),
+            keys=joined(map(quoted, keys)),
+        )
         raise SchemaMismatch(
-            f"{target}: upsert needs a unique index on exactly ({', '.join(keys)}), "
-            "on whole columns"
+            f"{target}: upsert needs a unique index on exactly its keys, on whole columns: "
+            f"{statement.text}"
         )
     return indexes
 
@@ -79,12 +98,9 @@ def stage_rows(
 ) -> int:
     """Fill the temporary table; of rows with the same keys the last stays. Return how many.
 
-    What is the same, the target's own collations say. Raises SchemaMismatch when a key is
-    not in the file, DataError when a key is null.
+    What is the same, the target's own collations say. Raises DataError when a key is null.
     """
-    missing = sorted(set(keys) - {plan.name for plan in plans})
-    if missing:
-        raise SchemaMismatch(f"{target}: keys not in the file: {', '.join(missing)}")
+    refuse_null_keys(keys, source.nulls, target)
     stage = target.beside(_STAGE)
     session.run("DROP TEMPORARY TABLE IF EXISTS {stage}", stage=table_name(stage))
     session.run(
@@ -106,8 +122,8 @@ def merge(
     plans: Sequence[ColumnPlan],
     keys: Sequence[str],
     indexes: frozenset[str],
-) -> int:
-    """Change the rows that are there and add the others; return how many both were.
+) -> tuple[int, int]:
+    """Change the rows that are there and add the others; return how many each were.
 
     ``indexes`` are those of the keys. Raises TargetBusy when somebody else has just
     added a row with the same keys.
@@ -135,18 +151,12 @@ def merge(
             raise came_meanwhile(target) from None
         raise
     reach("mysql_upsert.added")
-    return int(matched) + added
+    return int(matched), added
 
 
 def came_meanwhile(target: TableName) -> TargetBusy:
     """Return what is raised when others write the same keys at the same time."""
     return TargetBusy(f"{target}: rows with the same keys came or went while they were merged")
-
-
-def insist_on_keys(keys: Sequence[str], target: TableName) -> None:
-    """Raise LoadRefused when an upsert was asked for without keys."""
-    if not keys:
-        raise LoadRefused(f"{target}: mode upsert needs keys")
 
 
 def _pair(name: str) -> Sql:
