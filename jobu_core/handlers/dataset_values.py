@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from jobu_core.pipeline.datasets import Dataset
     from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.places.place import Place
 
 DEFAULT_MODEL = "SampleRecord"
 
@@ -170,9 +171,9 @@ def show_values_of(params: RejectParams, dataset: Dataset | None) -> bool:
     return params.show_values
 
 
-def rejects_path_of(context: HandlerContext, params: RejectParams) -> Path | None:
+def rejects_place_of(context: HandlerContext, params: RejectParams) -> Place | None:
     """Return where the user wants rejects, or None."""
-    return None if params.rejects_path is None else context.paths.resolve(params.rejects_path)
+    return None if params.rejects_path is None else context.paths.place(params.rejects_path)
 
 
 def shown_path(context: HandlerContext, path: Path | None) -> str | None:

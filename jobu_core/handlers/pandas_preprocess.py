@@ -5,6 +5,8 @@ The name is the predecessor's; the reading is Arrow's, in batches.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import FileError, NotAvailableYet
@@ -16,22 +18,24 @@ from jobu_core.handlers.dataset_values import (
     input_of,
     limits_of,
     needed,
-    rejects_path_of,
+    rejects_place_of,
     rename_of,
     show_values_of,
     shown_path,
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import PreprocessParams
+from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.placed import Input
     from jobu_core.pipeline.parquet_writer import Reader
 
 INPUT_MISSING = "input_missing"
@@ -60,17 +64,17 @@ class PandasPreprocess(BaseHandler):
 
     def run(self, context: HandlerContext, params: PandasPreprocessParams) -> dict[str, Any]:
         """Write the Parquet and tell what became of the rows."""
-        source = find_input(context, params, params.input_path)
-        if source is None:
-            return {"rows": 0, "reason": INPUT_MISSING}
-        output = needed(params.output_path, "output_path", "it is a stage of pipeline")
-        told = write_rows(
-            context,
-            params,
-            source,
-            output=context.paths.resolve(output),
-            rejects=rejects_path_of(context, params),
-        )
+        wanted = needed(params.output_path, "output_path", "it is a stage of pipeline")
+        with found_input(context, params, params.input_path) as source:
+            if source is None:
+                return {"rows": 0, "reason": INPUT_MISSING}
+            told = write_placed(
+                context,
+                partial(write_rows, context, params, source),
+                sources=(source.name,),
+                output=context.paths.place(wanted),
+                rejects=rejects_place_of(context, params),
+            )
         emit_parquet(context, params, told)
         return told
 
@@ -82,35 +86,40 @@ def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
         type_named(name)
 
 
-def find_input(context: HandlerContext, params: PreprocessParams, given: str | None) -> Path | None:
-    """Return the input file; None when it is missing and ``if_missing`` says skip."""
+@contextmanager
+def found_input(
+    context: HandlerContext, params: PreprocessParams, given: str | None
+) -> Iterator[Input | None]:
+    """Lend the input file; None when it is missing and ``if_missing`` says skip."""
     logical = input_of(given, dataset_of(params, context.datasets))
-    found = context.paths.expand(logical)
+    found = context.paths.places(logical)
     if len(found) > 1:
         raise NotAvailableYet(f"{logical}: {len(found)} files match; several are not available yet")
     if found:
-        return found[0]
-    if params.if_missing == "skip":
-        context.logger.info("input is missing", input_path=logical)
-        return None
-    raise FileError(f"{logical}: no such file")
+        with lent(context, found[0]) as source:
+            yield source
+        return
+    if params.if_missing != "skip":
+        raise FileError(f"{logical}: no such file")
+    context.logger.info("input is missing", input_path=logical)
+    yield None
 
 
 def write_rows(
     context: HandlerContext,
     params: PreprocessParams,
-    source: Path,
-    *,
+    source: Input,
     output: Path,
     rejects: Path | None,
+    *,
     read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     dataset = dataset_of(params, context.datasets)
     report = preprocess(
-        source,
+        source.path,
         output_path=output,
-        source_name=context.paths.logical(source),
+        source_name=source.name,
         csv=csv_of(params.csv, dataset),
         rename=rename_of(params.rename, dataset),
         filters=filters_of(params, dataset),
@@ -127,7 +136,7 @@ def write_rows(
         "rejected": report.rejected,
         "counts": report.counts,
         "columns": [list(column) for column in report.columns],
-        "input_path": context.paths.logical(source),
+        "input_path": source.name,
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -14,14 +15,16 @@ from jobu_core.handlers.dataset_values import (
     limits_of,
     model_of,
     needed,
-    rejects_path_of,
+    rejects_place_of,
     rename_of,
     show_values_of,
     shown_path,
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import ValidateParams
+from jobu_core.handlers.placed import Input, lent, write_placed
 from jobu_core.pipeline.datasets import REJECTS_CHECK
+from jobu_core.pipeline.places.local import LocalFile
 from jobu_core.pipeline.validate.report import ValidationOptions
 from jobu_core.pipeline.validate.rows import validate_file, validate_records
 
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.placed import Write
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.places.place import Place
     from jobu_core.pipeline.validate.report import ValidationReport
 
 
@@ -74,25 +79,13 @@ class PydanticValidator(BaseHandler):
 
     def run(self, context: HandlerContext, params: PydanticValidatorParams) -> dict[str, Any]:
         """Write the valid rows and tell what became of the others."""
-        output = (
-            context.work_dir / "valid.parquet"
+        output: Place = (
+            LocalFile(context.work_dir / "valid.parquet", "valid.parquet")
             if params.output_path is None
-            else context.paths.resolve(params.output_path)
+            else context.paths.place(params.output_path)
         )
-        rejects = rejects_path_of(context, params)
-        if params.data is not None:
-            report = _validate_data(context, params, output=output, rejects=rejects)
-        else:
-            logical = needed(params.input_path, "input_path", "data is given")
-            report = check_rows(
-                context,
-                params,
-                context.paths.resolve(logical),
-                name=logical,
-                output=output,
-                rejects=rejects,
-            )
-        told = as_json(context, report)
+        rejects = rejects_place_of(context, params)
+        told = self._written(context, params, output, rejects)
         if params.output_path is None:
             told["output_path"] = None  # goes with the attempt's folder
             if rejects is None:
@@ -100,40 +93,56 @@ class PydanticValidator(BaseHandler):
         emit_valid(context, params, told)
         return told
 
+    def _written(
+        self,
+        context: HandlerContext,
+        params: PydanticValidatorParams,
+        output: Place,
+        rejects: Place | None,
+    ) -> dict[str, Any]:
+        if params.data is not None:
+            write: Write = partial(_validate_data, context, params)
+            return write_placed(context, write, sources=(), output=output, rejects=rejects)
+        logical = needed(params.input_path, "input_path", "data is given")
+        with lent(context, context.paths.place(logical)) as source:
+            return write_placed(
+                context,
+                partial(check_rows, context, params, Input(source.path, logical)),
+                sources=(source.name,),
+                output=output,
+                rejects=rejects,
+            )
+
 
 def check_rows(
     context: HandlerContext,
     params: ValidateParams,
-    source: Path,
-    *,
-    name: str,
+    source: Input,
     output: Path,
     rejects: Path | None,
+    *,
     read_by: Reader = "anyone",
-) -> ValidationReport:
-    """Write the valid rows of a file to ``output``; the dataset fills the gaps."""
+) -> dict[str, Any]:
+    """Write the valid rows of a file to ``output`` and tell what became of the others."""
     dataset = dataset_of(params, context.datasets)
-    return validate_file(
-        source,
+    report = validate_file(
+        source.path,
         model=model_of(params, context.declarations),
         output_path=output,
-        source_name=name,
+        source_name=source.name,
         options=validation_options(context, params),
         csv=csv_of(None, dataset),
         rename=rename_of(None, dataset),
         rejects_path=rejects,
         read_by=read_by,
     )
+    return as_json(context, report)
 
 
 def _validate_data(
-    context: HandlerContext,
-    params: PydanticValidatorParams,
-    *,
-    output: Path,
-    rejects: Path | None,
-) -> ValidationReport:
-    return validate_records(
+    context: HandlerContext, params: PydanticValidatorParams, output: Path, rejects: Path | None
+) -> dict[str, Any]:
+    report = validate_records(
         params.data or [],
         model=model_of(params, context.declarations),
         output_path=output,
@@ -141,6 +150,7 @@ def _validate_data(
         options=validation_options(context, params),
         rejects_path=rejects,
     )
+    return as_json(context, report)
 
 
 def validation_options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
