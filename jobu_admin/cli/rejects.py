@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from jobu_admin.cli.data_files import find_file
+from jobu_admin.cli.data_files import opened_file
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared, open_store, operator
 from jobu_core.errors import FileError
@@ -51,15 +52,8 @@ def show(
 
     Row 1 is the first row after the header.
     """
-    if reference.isdecimal():
-        with _opened() as runtime, transaction(runtime.engine) as connection:
-            files: Sequence[Path] = reject_files(
-                runtime, get_execution(connection, min(int(reference), MAX_ID))
-            )
-    else:
-        settings, _ = load_declared()
-        files = [find_file(settings, reference)[0]]
-    found, total = first_rejects(files, limit)
+    with _files(reference) as files:
+        found, total = first_rejects(files, limit)
     print_rows(found, _COLUMNS, as_json=as_json, empty="no rejects")
     if total > len(found) and not as_json:
         typer.echo(f"and {total - len(found)} more (--limit)")
@@ -81,8 +75,11 @@ def export(
             found = get_execution(connection, execution)
         rejected = rejected_of(runtime, found)
         _, csv = params_of(runtime, found)
-        source = runtime.paths.resolve(rejected.source_name)
-        rows = export_rejected(source, rejected, csv=csv, output=file)
+        with (
+            tempfile.TemporaryDirectory(prefix="jobu-rejects-") as folder,
+            runtime.paths.place(rejected.source_name).opened(Path(folder)) as source,
+        ):
+            rows = export_rejected(source, rejected, csv=csv, output=file)
     if as_json:
         print_json({"rows": rows, "file": str(file)})
         return
@@ -121,6 +118,21 @@ def _tell(done: Reload) -> None:
 
 
 @contextmanager
+def _files(reference: str) -> Iterator[Sequence[Path]]:
+    """Lend the rejects of an execution, or the file that is named."""
+    if not reference.isdecimal():
+        settings, _ = load_declared()
+        with opened_file(settings, reference) as (path, _name):
+            yield [path]
+        return
+    with _opened() as runtime:
+        with transaction(runtime.engine) as connection:
+            execution = get_execution(connection, min(int(reference), MAX_ID))
+        with reject_files(runtime, execution) as files:
+            yield files
+
+
+@contextmanager
 def _opened() -> Iterator[ExecutionRuntime]:
     """Open what an attempt has, for one command."""
     with open_store() as opened:
@@ -130,7 +142,7 @@ def _opened() -> Iterator[ExecutionRuntime]:
             engine=opened.engine,
             settings=opened.settings,
             registry=opened.registry,
-            paths=Paths(opened.settings.handlers.data_roots, opened.settings.root),
+            paths=Paths.of(opened.settings),
             databases=database_urls(opened.settings),
             installation=installation,
         )

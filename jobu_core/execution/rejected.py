@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import Conflict, FileError
 from jobu_core.models import Status
 from jobu_core.pipeline.corrections import Rejected
+from jobu_core.pipeline.places.local import LocalFile
 from jobu_core.pipeline.rejects_read import problems_by_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from jobu_core.execution.runtime import ExecutionRuntime
     from jobu_core.models import Execution
@@ -20,25 +23,31 @@ _PATTERN = "*.rejects.parquet"
 _STAGES = ("preprocess", "validate")
 
 
-def reject_files(runtime: ExecutionRuntime, execution: Execution) -> tuple[Path, ...]:
-    """Return the files of an execution's rejects; none if it rejected nothing.
+@contextmanager
+def reject_files(runtime: ExecutionRuntime, execution: Execution) -> Iterator[tuple[Path, ...]]:
+    """Lend the files of an execution's rejects; none if it rejected nothing.
 
     A SUCCESS names them in its result; of another one those are looked for that its
-    latest attempt left. Raises FileError for one that is named and gone.
+    latest attempt left here. Raises FileError for one that is named and gone.
     """
     attempt = runtime.work_dir(execution.id, execution.attempt)
     stages = attempt.parent.parent / str(execution.root_id) / "stages"
     if execution.status is not Status.SUCCESS:
-        return (*sorted(stages.glob(_PATTERN)), *sorted(attempt.glob(_PATTERN)))
-    named = list(_named(execution.result))
-    found = tuple(runtime.paths.resolve(each) if "/" in each else stages / each for each in named)
-    for path in found:
-        if not path.is_file():
-            raise FileError(
-                f"execution {execution.id}: {path.name} is gone; rejects are kept as long as "
-                "the work folder, unless rejects_path says where"
-            )
-    return found
+        yield (*sorted(stages.glob(_PATTERN)), *sorted(attempt.glob(_PATTERN)))
+        return
+    places = [
+        runtime.paths.place(each) if "/" in each else LocalFile(stages / each, each)
+        for each in _named(execution.result)
+    ]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobu-rejects-")))
+        for place in places:
+            if not place.exists():
+                raise FileError(
+                    f"execution {execution.id}: {place.name} is gone; rejects are kept as long as "
+                    "the work folder, unless rejects_path says where"
+                )
+        yield tuple(stack.enter_context(place.opened(folder)) for place in places)
 
 
 def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
@@ -65,7 +74,8 @@ def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
             f"itself and load it again (`jobu executions retry {execution.id}`)"
         )
     told = result["preprocess"]
-    problems = problems_by_row(reject_files(runtime, execution))
+    with reject_files(runtime, execution) as files:
+        problems = problems_by_row(files)
     if not problems:
         raise Conflict(f"execution {execution.id} rejected no row")
     return Rejected(told["input_path"], told["source_sha256"], problems)
