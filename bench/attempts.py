@@ -14,6 +14,7 @@ from jobu_core.handlers.base import HandlerContext
 from jobu_core.handlers.registry import load_registry
 from jobu_core.pipeline.load.identifiers import parse_table
 from jobu_core.pipeline.load.request import LoadRequest
+from jobu_core.pipeline.load.source import ParquetInput
 from jobu_core.pipeline.paths import Paths
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ NOON: Final = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 def load_request(path: Path, url: str, mode: Mode, execution_id: int) -> LoadRequest:
     """Return the request that a first attempt would make."""
     return LoadRequest(
-        path=path,
+        input=ParquetInput(path, "0" * 64),
         target=parse_table(TARGET),
         url=url,
         mode=mode,
@@ -38,7 +39,6 @@ def load_request(path: Path, url: str, mode: Mode, execution_id: int) -> LoadReq
         execution_id=execution_id,
         attempt=1,
         effective_time=NOON + dt.timedelta(seconds=execution_id),
-        source_sha256="0" * 64,
         params_sha256="0" * 64,
         check_lease=lambda: None,
     )

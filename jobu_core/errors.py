@@ -28,6 +28,7 @@ somebody else owns the row now.
     ├── DataError                   the user's data; never retried blindly
     │   ├── FileError               a file cannot be read as declared
     │   ├── SchemaMismatch          columns or types differ from the target
+    │   ├── TransformFailed         a person's own function raised, or returned nonsense
     │   ├── RowsRejected            more rejects than allowed
     │   └── LoadRefused             a guard or the manifest says no
     └── ServiceError                an embedded service or process
@@ -168,6 +169,12 @@ class SchemaMismatch(DataError):  # noqa: N818 - a fact about two schemas
     """Columns or types differ from the target; lists every difference."""
 
     code = "schema_mismatch"
+
+
+class TransformFailed(DataError):  # noqa: N818 - a fact about a function
+    """A registered transform raised, or returned what cannot be stored; names it."""
+
+    code = "transform_failed"
 
 
 class RowsRejected(DataError):  # noqa: N818 - a fact about rows

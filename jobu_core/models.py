@@ -234,6 +234,11 @@ class Execution:
         return self.root_execution_id if self.root_execution_id is not None else self.id
 
 
+def fused_job(handler: str) -> str:
+    """Return the Dagster job that runs all stages of a handler as one op."""
+    return f"{handler}_fused"
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchBatch:
     """Rows that one run carries: one token, one handler, ids in ascending order."""
@@ -242,6 +247,13 @@ class LaunchBatch:
     handler: str
     execution_ids: tuple[int, ...]
     source: ParamSource
+    fused: bool = False
+    """Whether all stages of the handler are one op."""
+
+    @property
+    def job(self) -> str:
+        """The Dagster job that carries it."""
+        return fused_job(self.handler) if self.fused else self.handler
 
 
 @dataclass(frozen=True, slots=True)

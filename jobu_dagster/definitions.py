@@ -22,7 +22,7 @@ def build_definitions(registry: Registry) -> dg.Definitions:
         assets=build_assets(registry.datasets.values()),
         asset_checks=build_checks(registry.datasets.values()),
         jobs=jobs,
-        schedules=build_schedules(jobs),
+        schedules=build_schedules(job for job in jobs if job.name in registry.names),
         sensors=build_sensors(jobs),
         executor=dg.in_process_executor,
     )

@@ -31,6 +31,9 @@ class Requested:
 def claim(runtime: Runtime, handlers: Collection[str] | None = None) -> LaunchPlan:
     """Claim due rows of ``handlers`` (all registered ones by default).
 
+    A schedule names its own and can launch nothing but its job: rows with ``fused:
+    true`` wait for a sensor, which is there within seconds.
+
     In the embedded stack this first sees to it that a worker is there.
     """
     ensure_valkey(runtime.settings)
@@ -38,6 +41,8 @@ def claim(runtime: Runtime, handlers: Collection[str] | None = None) -> LaunchPl
     return claim_due(
         runtime.engine,
         handlers=runtime.registry.names if handlers is None else handlers,
+        fusible=runtime.registry.fusible,
+        with_fused=handlers is None,
         settings=runtime.settings.dispatcher.launch,
         code_version=runtime.registry.code_version,
         lease_seconds=runtime.settings.worker.lease_seconds,
@@ -55,7 +60,7 @@ def request_runs(runtime: Runtime, handlers: Collection[str] | None = None) -> R
 def _request(batch: LaunchBatch) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=str(batch.token),
-        job_name=batch.handler,
+        job_name=batch.job,
         run_config=run_config(batch),
         tags=run_tags(batch),
     )

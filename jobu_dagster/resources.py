@@ -115,13 +115,15 @@ class Launch:
         """Make a row for a run started by hand in the Launchpad."""
         cron = self._config.get("cron")
         params = self._config.get("params")
+        engine, registry = self._runtime.engine, self._runtime.registry
+        handler = registry.handler_of_job(self._run.job_name)
         if cron:
-            engine, registry = self._runtime.engine, self._runtime.registry
-            made = run_now(engine, registry, cron, who="dagster", handler_name=self._run.job_name)
+            made = run_now(engine, registry, cron, who="dagster", handler_name=handler)
             reach("by_hand.cron_row_inserted")
             return adopt_pending(self._runtime, made, self._run.run_id)
         if params is not None:
-            return adopt_params(self._runtime, self._run.job_name, params, self._run.run_id)
+            fused = {} if handler == self._run.job_name else {"fused": True}
+            return adopt_params(self._runtime, handler, {**fused, **params}, self._run.run_id)
         raise ValueError(
             "nothing to execute: give resources.launch.config.params (the handler's params)"
             " or .cron (a cron job's name)",

@@ -125,7 +125,7 @@ class DagsterRunGateway:
     def launch(self, batch: LaunchBatch) -> str:
         """Create the run with id = token and launch it without Dagster's queue."""
         run_id = str(batch.token)
-        job = self._job(batch.handler)
+        job = self._job(batch.job)
         with _outages():
             try:
                 self._instance.create_run_for_job(
@@ -143,12 +143,13 @@ class DagsterRunGateway:
             reach("launch.run_launched")
         return run_id
 
-    def _job(self, handler: str) -> JobDefinition:
+    def _job(self, name: str) -> JobDefinition:
         from jobu_dagster.jobs import build_job  # noqa: PLC0415 - a job's resource imports this module
 
-        if handler not in self._jobs:
-            self._jobs[handler] = build_job(self._registry.get(handler))
-        return self._jobs[handler]
+        if name not in self._jobs:
+            handler = self._registry.get(self._registry.handler_of_job(name))
+            self._jobs[name] = build_job(handler, fused=name != handler.name)
+        return self._jobs[name]
 
     def report_canceling(self, run_id: str, message: str) -> None:
         """Mark an unfinished run as being canceled."""

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fix_load",
     "tests.fix_logging",
     "tests.fix_mariadb",
+    "tests.fix_mysql_proxy",
     "tests.fix_postgres",
     "tests.fix_project",
     "tests.fix_proxy",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pymysql
 import pytest
 
+from tests.fix_kafka import free_port
 from tests.load_bench import wait_until
 from tests.mysql_bench import MysqlBench
 from tests.requirements import missing
@@ -66,6 +67,57 @@ class MariaDB:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """Start a MariaDB for this test process; it refuses to be root, so it is nobody then."""
+    with _running("--skip-networking") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secure_mariadb() -> Iterator[SecureMariaDB]:
+    """Start a MariaDB that also listens on a port of 127.0.0.1, with TLS as ``localhost``."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="jobu-mariadb-tls-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        _make_certificate(folder)
+        listen = ("--bind-address=127.0.0.1", f"--port={port}", "--skip-name-resolve=0")
+        tls = (f"--ssl-cert={folder}/cert.pem", f"--ssl-key={folder}/key.pem")
+        with _running(*listen, *tls) as server:
+            server.run(
+                "CREATE DATABASE secure",
+                "CREATE USER teller@'%' IDENTIFIED BY 'p@ss:w/rd' REQUIRE SSL",
+                "GRANT ALL ON secure.* TO teller@'%'",
+            )
+            yield SecureMariaDB(server, port, folder / "cert.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class SecureMariaDB:
+    """A server with TLS, whose user ``teller`` must not come without it."""
+
+    server: MariaDB
+    port: int
+    certificate: Path
+
+    def url(self, host: str, options: str) -> str:
+        """Return the URL of its database for ``teller``."""
+        return f"mysql://teller:p%40ss%3Aw%2Frd@{host}:{self.port}/secure?{options}"
+
+
+def _make_certificate(folder: Path) -> None:
+    """Make a key and a certificate that signs itself, for ``localhost`` alone."""
+    program = shutil.which("openssl") or missing("mariadb", "openssl is not installed")
+    files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    subprocess.run(
+        [program, "req", "-x509", *kind, *files, *names], check=True, capture_output=True
+    )
+    if os.geteuid() == 0:
+        shutil.chown(folder / "key.pem", "nobody")
+
+
+@contextmanager
+def _running(*options: str) -> Iterator[MariaDB]:
     program = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     shares = [
         share for share in _SHARES if all((share / each).is_file() for each in _SYSTEM_TABLES)
@@ -88,7 +140,7 @@ def mariadb() -> Iterator[MariaDB]:
         process = subprocess.Popen(
             [
                 *common,
-                *("--skip-networking", "--skip-log-bin", "--character-set-server=utf8mb4"),
+                *(*options, "--skip-log-bin", "--character-set-server=utf8mb4"),
                 *(f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
             ],
             stdout=log,

@@ -60,10 +60,11 @@ class _Framer:
             self._untyped = False
 
 
-class _Link:
+class Link:
     """One client's connection and the server's end of it."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        """Join both ends."""
         self.client, self.server = client, server
         self.is_muted = False
 
@@ -84,7 +85,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.RLock()
-        self._links: set[_Link] = set()
+        self._links: set[Link] = set()
         self._flows = threading.Event()
         self._flows.set()
         self._refuses = False
@@ -167,13 +168,13 @@ class Proxy:
                 client.close()
                 server.close()
                 continue
-            link = _Link(client, server)
+            link = Link(client, server)
             with self._lock:
                 self._links.add(link)
             for pump in (self._ask, self._answer):
                 threading.Thread(target=self._pump, args=(pump, link), daemon=True).start()
 
-    def _pump(self, pump: object, link: _Link) -> None:
+    def _pump(self, pump: object, link: Link) -> None:
         assert callable(pump)
         try:
             pump(link)
@@ -184,7 +185,7 @@ class Proxy:
             with self._lock:
                 self._links.discard(link)
 
-    def _ask(self, link: _Link) -> None:
+    def _ask(self, link: Link) -> None:
         """Carry the client's messages, turn by turn."""
         framer, turn = _Framer(untyped=True), b""
         while chunk := link.client.recv(_CHUNK):
@@ -196,7 +197,7 @@ class Proxy:
                         return
                     turn = b""
 
-    def _send(self, link: _Link, turn: bytes) -> bool:
+    def _send(self, link: Link, turn: bytes) -> bool:
         """Forward one turn, or cut; says whether the connection goes on."""
         with self._lock:
             number, self.turns = self.turns, self.turns + 1
@@ -214,7 +215,7 @@ class Proxy:
             return self._needle in turn
         return self._armed is not None and self._armed[0] == number
 
-    def _answer(self, link: _Link) -> None:
+    def _answer(self, link: Link) -> None:
         """Carry the server's answers, unless this one is to be lost."""
         framer = _Framer(untyped=False)
         while chunk := link.server.recv(_CHUNK):

@@ -88,6 +88,7 @@ class Project:
             "models": self.registry.models,
             "installation": INSTALLATION,
             "free_tables": self.registry.free_tables,
+            "transforms": self.registry.transforms,
         }
         return HandlerContext(
             execution_id=execution_id,

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from jobu_core.pipeline.load.identifiers import parse_table
 from jobu_core.pipeline.load.request import LoadRequest, Mode
+from jobu_core.pipeline.load.source import ParquetInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,12 +59,20 @@ class Bench:
         /,
         **changes: Any,  # noqa: ANN401 - fields of LoadRequest
     ) -> LoadRequest:
-        """Return a request for ``table``; every field can be given another value."""
+        """Return a request for ``table``; every field can be given another value.
+
+        ``source_sha256``, ``rejected`` and ``hidden`` are those of its input.
+        """
         path = self.file(table) if isinstance(table, pa.Table) else table
         source = hashlib.sha256(path.read_bytes()).hexdigest()
         execution = changes.pop("execution_id", 1)
         fields: dict[str, Any] = {
-            "path": path,
+            "input": ParquetInput(
+                path,
+                changes.pop("source_sha256", source),
+                rejected=changes.pop("rejected", 0),
+                hidden=changes.pop("hidden", ()),
+            ),
             "target": parse_table(target),
             "url": self.url,
             "mode": Mode.APPEND,
@@ -72,7 +81,6 @@ class Bench:
             "execution_id": execution,
             "attempt": 1,
             "effective_time": NOON,
-            "source_sha256": source,
             "params_sha256": "0" * 64,
             "check_lease": lambda: None,
             "lock_wait_seconds": 10.0,

@@ -19,6 +19,7 @@ from jobu_admin.cli import (
     parts,
     rejects,
     stack,
+    transforms,
 )
 from jobu_core.errors import JobuError
 from jobu_core.log import configure_logging
@@ -46,6 +47,7 @@ def build_app() -> typer.Typer:
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(datasets.app, name="datasets")
     app.add_typer(models.app, name="models")
+    app.add_typer(transforms.app, name="transforms")
     app.add_typer(rejects.app, name="rejects")
     parts.register(app)
     bench.register(app)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,7 +12,7 @@ from jobu_admin.cli.data_files import opened_file
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared, open_store, operator
 from jobu_core.errors import FileError
-from jobu_core.execution.rejected import reject_files, rejected_of
+from jobu_core.execution.rejected import opened_inputs, reject_files, rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.models import MAX_ID
@@ -54,7 +53,9 @@ def show(
     """
     with _files(reference) as files:
         found, total = first_rejects(files, limit)
-    print_rows(found, _COLUMNS, as_json=as_json, empty="no rejects")
+    several = len({row["source_file"] for row in found}) > 1
+    columns = ("source_file", *_COLUMNS) if several else _COLUMNS
+    print_rows(found, columns, as_json=as_json, empty="no rejects")
     if total > len(found) and not as_json:
         typer.echo(f"and {total - len(found)} more (--limit)")
 
@@ -75,11 +76,8 @@ def export(
             found = get_execution(connection, execution)
         rejected = rejected_of(runtime, found)
         _, csv = params_of(runtime, found)
-        with (
-            tempfile.TemporaryDirectory(prefix="jobu-rejects-") as folder,
-            runtime.paths.place(rejected.source_name).opened(Path(folder)) as source,
-        ):
-            rows = export_rejected(source, rejected, csv=csv, output=file)
+        with opened_inputs(runtime, rejected) as sources:
+            rows = export_rejected(sources, rejected, csv=csv, output=file)
     if as_json:
         print_json({"rows": rows, "file": str(file)})
         return

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from jobu_core.config.sections import Section
 
+Compression = Literal["auto", "none", "gzip", "zstd", "bz2"]
+
 
 class CsvOptions(Section):
     """How a CSV file is written down."""
@@ -18,6 +20,14 @@ class CsvOptions(Section):
     null_values: tuple[str, ...] | Literal["pandas"] = ()
     """Further spellings of null; an unquoted empty cell always is one."""
     newlines_in_values: bool = True
+    compression: Compression = "auto"
+    """``auto``: by the file's first bytes, whatever its name."""
+    decimal: Literal[".", ","] = "."
+    """What stands before the fraction of a number."""
+    thousands: Literal["", ".", ",", "'", " ", "\u00a0", "\u202f"] = ""
+    """What may stand between groups of three digits."""
+    timestamp_formats: tuple[str, ...] = ()
+    """strptime formats of dates, times and moments, besides ISO 8601; the first that fits."""
 
 
 class DatasetSettings(Section):
@@ -29,6 +39,10 @@ class DatasetSettings(Section):
     csv: CsvOptions = CsvOptions()
     rename: dict[str, str] = Field(default_factory=dict)
     filters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    transform: str | None = None
+    """Name of a registered function over rows: a pandas DataFrame in, one out."""
+    transform_scope: Literal["chunk", "file"] = "chunk"
+    """Whether it is given some rows that follow each other, or all wanted rows of a file."""
     model: str
     """Name of a registered pydantic model."""
     target: str

@@ -37,6 +37,8 @@ def claim_due(
     engine: Engine,
     *,
     handlers: Collection[str],
+    fusible: Collection[str] = (),
+    with_fused: bool = True,
     settings: LaunchSettings,
     code_version: str,
     lease_seconds: float,
@@ -45,6 +47,8 @@ def claim_due(
 ) -> LaunchPlan:
     """Claim due rows of ``handlers`` by priority, then age, as far as the window goes.
 
+    Rows of ``fusible`` handlers whose params say ``fused: true`` are for a job of their
+    own; ``with_fused`` false leaves them to a carrier that can launch that one, too.
     ``limit``: launches at most. When more rows are due than launches are possible,
     up to ``max_batch`` rows of one handler share a launch, unless it is in ``alone``.
 
@@ -52,6 +56,7 @@ def claim_due(
     caller, or the reconciler returns it to PENDING after ``launch_grace_seconds``.
     Raises StoreUnavailable.
     """
+    scope = launches.Scope(handlers, fusible, with_fused)
     with transaction(engine) as connection:
         launches.lock_launching(connection)
         reach("launch.lock_taken")
@@ -59,7 +64,7 @@ def claim_due(
         reach("launch.version_published")
         capacity = launches.read_capacity(
             connection,
-            handlers=handlers,
+            scope=scope,
             code_version=code_version,
             lease_seconds=lease_seconds,
         )
@@ -67,7 +72,7 @@ def claim_due(
         most = window if limit is None else min(window, limit)
         limits = BatchLimits(settings.max_batch, alone)
         rows = most * settings.max_batch
-        due = launches.lock_due(connection, handlers=handlers, most=rows) if rows else []
+        due = launches.lock_due(connection, scope=scope, most=rows) if rows else []
         batches = launches.queue(connection, share_launches(due, most, limits))
         reach("launch.rows_claimed")
     reach("launch.claim_committed")

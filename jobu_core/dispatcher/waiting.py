@@ -42,7 +42,7 @@ def why_waiting(
             return f"execution {ahead} of the same serial key ({execution.serial_key}) goes first"
     capacity = launches.read_capacity(
         connection,
-        handlers=registry.names,
+        scope=launches.Scope(registry.names),
         code_version=registry.code_version,
         lease_seconds=settings.worker.lease_seconds,
     )

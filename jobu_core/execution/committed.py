@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import InvalidInput
-from jobu_core.handlers.base import Declarations, Identity
+from jobu_core.handlers.base import Identity
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution
 
@@ -35,7 +35,7 @@ def committed_result(runtime: ExecutionRuntime, execution_id: int) -> Mapping[st
     registry = runtime.registry
     try:
         params = registry.parse(execution.handler_name, execution.params)
-        declared = Declarations(registry.datasets, registry.models, registry.free_tables)
+        declared = registry.declarations
         identity = Identity(
             execution.root_id,
             runtime.installation,

@@ -64,6 +64,7 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
         work_dir=runtime.work_dir(execution.id, execution.attempt),
         installation=runtime.installation,
         free_tables=runtime.registry.free_tables,
+        transforms=runtime.registry.transforms,
     )
 
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.crash_points import reach
 from jobu_core.errors import Conflict, FileError, InvalidParams, NotFound
-from jobu_core.execution.rejected import rejected_of
-from jobu_core.handlers.base import Declarations
+from jobu_core.execution.rejected import inputs_of, rejected_of
 from jobu_core.handlers.dataset_values import csv_of, dataset_of, mode_of, target_of
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
 from jobu_core.pipeline.corrections import read_corrections, refuse_other_columns, write_corrected
@@ -78,15 +77,16 @@ def reload_rejected(
     with transaction(runtime.engine) as connection:
         execution = get_execution(connection, execution_id)
     rejected = rejected_of(runtime, execution)
-    params, csv = params_of(runtime, execution)
+    params, loaded = params_of(runtime, execution)
+    csv = loaded.model_copy(update={"compression": "auto"})  # a person corrects plain text
     corrections = read_corrections(corrected, rejected, name=name, csv=csv)
     if not corrections.rows:
         raise FileError(f"{name}: has no rows")
-    source = runtime.paths.place(rejected.source_name)
+    source = inputs_of(runtime, rejected)[0]
     with tempfile.TemporaryDirectory(prefix="jobu-reload-") as folder:
         if source.exists():  # else the run itself will tell of missing columns
             with source.opened(Path(folder)) as file:
-                refuse_other_columns(corrections, file, name=name, csv=csv)
+                refuse_other_columns(corrections, file, name=name, csv=loaded)
         _refuse_replaced(runtime, execution, params)
         made = _Making(runtime, execution, params, corrections, csv, source, Path(folder))
         with transaction(runtime.engine) as connection:
@@ -115,7 +115,7 @@ class _Making:
     corrections: Corrections
     csv: CsvOptions
     source: Place
-    """The file that was loaded; the corrected rows go beside it."""
+    """The file that was loaded, or the first; the corrected rows go beside it."""
     folder: Path
     """For what goes elsewhere from here."""
 
@@ -163,6 +163,7 @@ class _Making:
         old = self.execution
         params = {key: old.params[key] for key in old.params if key not in _OF_THE_WHOLE_FILE}
         params["input_path"] = name
+        params["csv"] = self.csv.model_dump(mode="json", exclude_defaults=True)
         dataset = dataset_of(self.params, self.runtime.registry.datasets)
         if mode_of(self.params, dataset) is Mode.REPLACE:
             params["mode"] = Mode.APPEND.value  # the other rows of the file are there
@@ -251,8 +252,7 @@ def _refuse_replaced(
 ) -> None:
     """Raise Conflict when the table holds another file's rows by now."""
     registry = runtime.registry
-    declared = Declarations(registry.datasets, registry.models, registry.free_tables)
-    target = target_of(params, declared)
+    target = target_of(params, registry.declarations)
     url = runtime.databases.get(target.database)
     if url is None:
         raise InvalidParams(f"no database {target.database!r} is configured")

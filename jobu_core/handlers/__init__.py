@@ -12,6 +12,7 @@ from jobu_core.handlers.base import (
     StagedHandler,
     handler,
     model,
+    transform,
 )
 from jobu_core.pipeline.validate.pure import pure
 
@@ -26,4 +27,5 @@ __all__ = [
     "handler",
     "model",
     "pure",
+    "transform",
 ]

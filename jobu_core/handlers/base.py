@@ -9,7 +9,7 @@ returns something that fits in JSON. It speaks back by three verbs: return,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    import pandas as pd
     from structlog.typing import FilteringBoundLogger
 
     from jobu_core.pipeline.datasets import Dataset
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
 HANDLER_MARK: Final = "__jobu_handler__"
 MODEL_MARK: Final = "__jobu_model__"
+TRANSFORM_MARK: Final = "__jobu_transform__"
 
 _Marked = TypeVar("_Marked", bound="Callable[..., Any]")
 _Model = TypeVar("_Model", bound="type[BaseModel]")
+_Function = TypeVar("_Function", bound="Callable[[pd.DataFrame], pd.DataFrame]")
 
 
 class Retry(Exception):  # noqa: N818 - a verb of handlers, not an error
@@ -78,6 +81,7 @@ class Declarations:
     models: Mapping[str, type[BaseModel]]
     free_tables: tuple[str, ...] = ()
     """Patterns ``db.schema.table`` that may be loaded without a dataset."""
+    transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +127,12 @@ class HandlerContext:
     installation: str
     """UUID of this job store; part of every load key."""
     free_tables: tuple[str, ...] = ()
+    transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
 
     @property
     def declarations(self) -> Declarations:
         """What params may refer to by name."""
-        return Declarations(self.datasets, self.models, self.free_tables)
+        return Declarations(self.datasets, self.models, self.free_tables, self.transforms)
 
 
 class AnyParams(BaseModel, extra="allow"):
@@ -169,6 +174,9 @@ class StagedHandler(BaseHandler):
     """A handler whose stages run as separate Dagster ops, in order."""
 
     stages: ClassVar[tuple[str, ...]] = ()
+    fusible: ClassVar[bool] = False
+    """Whether ``fused: true`` in the params makes one op of all stages, in a job
+    ``{name}_fused`` of its own."""
 
     @abstractmethod
     def run_stage(
@@ -209,6 +217,16 @@ def model(name: str) -> Callable[[_Model], _Model]:
 
     def mark(target: _Model) -> _Model:
         setattr(target, MODEL_MARK, name)
+        return target
+
+    return mark
+
+
+def transform(name: str) -> Callable[[_Function], _Function]:
+    """Mark a function ``DataFrame → DataFrame`` that datasets and params refer to as ``name``."""
+
+    def mark(target: _Function) -> _Function:
+        setattr(target, TRANSFORM_MARK, name)
         return target
 
     return mark

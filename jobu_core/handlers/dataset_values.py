@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobu_core.config.sources import suggest
@@ -12,6 +13,7 @@ from jobu_core.pipeline.load.identifiers import is_allowed, parse_table, reserve
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.rejects import Limits
+from jobu_core.pipeline.transform import transform_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.datasets import Dataset
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.places.place import Place
+    from jobu_core.pipeline.transform import Transform
 
 DEFAULT_MODEL = "SampleRecord"
 
@@ -153,6 +156,20 @@ def filters_of(
     if params.filters is None:
         return {} if dataset is None else dataset.settings.filters
     return params.filters
+
+
+def transform_of(params: PreprocessParams, declared: Declarations) -> Transform | None:
+    """Return the transform of the rows: given, else the dataset's; raises InvalidParams."""
+    dataset = dataset_of(params, declared.datasets)
+    if params.transform is not None:
+        scope = params.transform_scope or "chunk"
+        return transform_named(params.transform, scope, declared.transforms)
+    found = None if dataset is None else dataset.transform
+    if params.transform_scope is None:
+        return found
+    if found is None:
+        raise InvalidParams("transform_scope: there is no transform that it could be the scope of")
+    return replace(found, scope=params.transform_scope)
 
 
 def limits_of(params: RejectParams, dataset: Dataset | None) -> Limits:

@@ -26,6 +26,7 @@ from jobu_core.pipeline.load.request import (
     Outcome,
     load_key,
 )
+from jobu_core.pipeline.load.source import ParquetInput
 from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
     from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.load.source import LoadInput
 
 
 class DbLoaderParams(LoadParams):
@@ -101,17 +103,35 @@ def load_file(
     ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
     raises, and InvalidParams for a database that is not configured.
     """
-    dataset = dataset_of(params, context.datasets)
     result = load_parquet(load_request(context, params, path, shown=shown))
+    return tell_load(context, params, result, shown=shown)
+
+
+def tell_load(
+    context: HandlerContext, params: LoadParams, result: LoadResult, *, shown: str
+) -> dict[str, Any]:
+    """Emit the table's asset, unless the load was stale, and return the handler's result."""
     context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
     if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(context, dataset, result, shown)
+        _emit(context, dataset_of(params, context.datasets), result, shown)
     return _as_json(result)
 
 
 def load_request(
     context: HandlerContext, params: LoadParams, path: Path, *, shown: str
 ) -> LoadRequest:
+    """Return what ``params`` ask of the target for a file; raises as ``request_for``."""
+    provenance = read_provenance(path, shown)
+    file = ParquetInput(
+        path,
+        file_sha256(path) if provenance is None else provenance.source_sha256,
+        rejected=0 if provenance is None else provenance.rejected,
+        hidden=(ROW_COLUMN,),
+    )
+    return request_for(context, params, file)
+
+
+def request_for(context: HandlerContext, params: LoadParams, rows: LoadInput) -> LoadRequest:
     """Return what ``params`` ask of the target; raises InvalidParams for an unknown one."""
     declared = context.declarations
     target = target_of(params, declared)
@@ -120,10 +140,9 @@ def load_request(
     if url is None:
         known = ", ".join(sorted(context.databases))
         raise InvalidParams(f"target_table: no database {target.database!r}; there are: {known}")
-    provenance = read_provenance(path, shown)
     create = is_dataset_target(target, declared) if params.create is None else params.create
     return LoadRequest(
-        path=path,
+        input=rows,
         target=target,
         url=url,
         mode=mode_of(params, dataset),
@@ -135,10 +154,7 @@ def load_request(
         execution_id=context.execution_id,
         attempt=context.attempt,
         effective_time=context.effective_time,
-        source_sha256=file_sha256(path) if provenance is None else provenance.source_sha256,
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
-        rejected=0 if provenance is None else provenance.rejected,
-        hidden=(ROW_COLUMN,),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
     )

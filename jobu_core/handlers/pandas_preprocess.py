@@ -5,11 +5,14 @@ The name is the predecessor's; the reading is Arrow's, in batches.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.config.datasets import CsvOptions
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import BaseHandler, handler
 from jobu_core.handlers.dataset_values import (
     csv_of,
@@ -22,12 +25,17 @@ from jobu_core.handlers.dataset_values import (
     rename_of,
     show_values_of,
     shown_path,
+    transform_of,
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import PreprocessParams
 from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.filters import Filters
+from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
+from jobu_core.pipeline.processing import Wishes
+from jobu_core.pipeline.sources import Input
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
@@ -35,8 +43,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
-    from jobu_core.handlers.placed import Input
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.preprocess import PreprocessReport
+    from jobu_core.pipeline.transform import Transform
 
 INPUT_MISSING = "input_missing"
 
@@ -45,7 +54,7 @@ class PandasPreprocessParams(PreprocessParams):
     """Params of ``pandas_preprocess``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """The Parquet file to write."""
 
@@ -71,7 +80,7 @@ class PandasPreprocess(BaseHandler):
             told = write_placed(
                 context,
                 partial(write_rows, context, params, source),
-                sources=(source.name,),
+                sources=source.names,
                 output=context.paths.place(wanted),
                 rejects=rejects_place_of(context, params),
             )
@@ -81,7 +90,10 @@ class PandasPreprocess(BaseHandler):
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
     """Raise InvalidParams for what no file could satisfy."""
-    Filters(filters_of(params, dataset_of(params, declared.datasets)))
+    dataset = dataset_of(params, declared.datasets)
+    Filters(filters_of(params, dataset))
+    Spelling.of(csv_of(params.csv, dataset) or CsvOptions())
+    transform_of(params, declared)
     for name in (params.types or {}).values():
         type_named(name)
 
@@ -90,19 +102,28 @@ def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
 def found_input(
     context: HandlerContext, params: PreprocessParams, given: str | None
 ) -> Iterator[Input | None]:
-    """Lend the input file; None when it is missing and ``if_missing`` says skip."""
+    """Lend the input, its files in the order of their names.
+
+    None when there is none and ``if_missing`` says skip.
+    """
     logical = input_of(given, dataset_of(params, context.datasets))
-    found = context.paths.places(logical)
-    if len(found) > 1:
-        raise NotAvailableYet(f"{logical}: {len(found)} files match; several are not available yet")
-    if found:
-        with lent(context, found[0]) as source:
-            yield source
+    places = sorted(context.paths.places(logical), key=attrgetter("name"))
+    if is_pattern(logical) and not _wants_hidden(logical):
+        places = [each for each in places if not _wants_hidden(each.name)]
+    if places:
+        with ExitStack() as stack:
+            files = tuple(stack.enter_context(lent(context, each)) for each in places)
+            yield Input(files[0].name if len(files) == 1 else logical, files)
         return
     if params.if_missing != "skip":
         raise FileError(f"{logical}: no such file")
     context.logger.info("input is missing", input_path=logical)
     yield None
+
+
+def _wants_hidden(path: str) -> bool:
+    """Whether a part of the path begins with a dot: what a pattern does not mean by itself."""
+    return "/." in path
 
 
 def write_rows(
@@ -115,32 +136,66 @@ def write_rows(
     read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
-    dataset = dataset_of(params, context.datasets)
+    wishes = wishes_of(context, params)
     report = preprocess(
-        source.path,
+        source.files,
         output_path=output,
         source_name=source.name,
-        csv=csv_of(params.csv, dataset),
-        rename=rename_of(params.rename, dataset),
-        filters=filters_of(params, dataset),
-        columns=params.columns,
-        types=params.types,
-        limits=limits_of(params, dataset),
-        show_values=show_values_of(params, dataset),
+        csv=wishes.csv,
+        rename=wishes.rename,
+        filters=wishes.filters,
+        columns=wishes.columns,
+        types=wishes.types,
+        transform=wishes.transform,
+        limits=limits_of(params, dataset_of(params, context.datasets)),
+        show_values=wishes.show_values,
         rejects_path=rejects,
         read_by=read_by,
     )
-    return {
+    return preprocess_as_json(context, report, source.name, wishes.transform)
+
+
+def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
+    """Return how the files are written down and which rows are wanted."""
+    dataset = dataset_of(params, context.datasets)
+    return Wishes(
+        csv=csv_of(params.csv, dataset) or CsvOptions(),
+        rename=rename_of(params.rename, dataset) or {},
+        filters=filters_of(params, dataset),
+        columns=params.columns,
+        types=params.types or {},
+        transform=transform_of(params, context.declarations),
+        show_values=show_values_of(params, dataset),
+    )
+
+
+def preprocess_as_json(
+    context: HandlerContext,
+    report: PreprocessReport,
+    input_path: str,
+    transform: Transform | None,
+) -> dict[str, Any]:
+    """Return the report as a result."""
+    told: dict[str, Any] = {
         "rows": report.rows_out,
         "rows_in": report.rows_in,
         "rejected": report.rejected,
         "counts": report.counts,
         "columns": [list(column) for column in report.columns],
-        "input_path": source.name,
+        "input_path": input_path,
         "output_path": shown_path(context, report.path),
         "rejects_path": shown_path(context, report.rejects_path),
         "source_sha256": report.sha256,
     }
+    if len(report.files) > 1:
+        told["files"] = [asdict(each) for each in report.files]
+    if transform is not None:
+        told["transform"] = {
+            "name": transform.name,
+            "scope": transform.scope,
+            "repeats": report.repeats,
+        }
+    return told
 
 
 def emit_parquet(

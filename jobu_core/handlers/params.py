@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.errors import NotAvailableYet
@@ -51,13 +51,10 @@ class PreprocessParams(RejectParams):
     """Column → type, for files that no model follows."""
     if_missing: Literal["fail", "skip"] = "fail"
     """``skip``: end as SUCCESS ``input_missing`` when there is no input file."""
-    transform: Any = None
-
-    @field_validator("transform")
-    @classmethod
-    def _no_transform(cls, value: object) -> None:
-        if value is not None:
-            raise NotAvailableYet("transform is not available yet")
+    transform: str | None = None
+    """Name of a registered function over rows; the dataset's unless given."""
+    transform_scope: Literal["chunk", "file"] | None = None
+    """The dataset's where that names the transform, else ``chunk``."""
 
 
 class ValidateParams(RejectParams):

@@ -1,20 +1,21 @@
-"""The handler ``pipeline``: preprocess, validate and load, as three stages.
+"""The handler ``pipeline``: preprocess, validate and load, as three stages or as one.
 
 Each stage does what the handler of its own does. Between them lie Parquet files
 that a later attempt reuses; what a user named with ``output_path`` or
-``valid_path`` is written anew each time and kept.
+``valid_path`` is written anew each time and kept. With ``fused: true`` there is
+nothing between them (``fused.py``), and the last stage does the work of all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import field_validator
+from pydantic import StrictBool, model_validator
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import FileError, NotAvailableYet
+from jobu_core.errors import FileError
 from jobu_core.handlers.base import StagedHandler, handler
 from jobu_core.handlers.dataset_values import (
     dataset_of,
@@ -26,6 +27,7 @@ from jobu_core.handlers.dataset_values import (
     target_of,
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
+from jobu_core.handlers.fused import run_fused
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
     check_preprocess,
@@ -35,7 +37,6 @@ from jobu_core.handlers.pandas_preprocess import (
 )
 from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidateParams
 from jobu_core.handlers.placed import (
-    Input,
     place_file,
     place_rejects,
     refuse_same,
@@ -46,6 +47,7 @@ from jobu_core.handlers.pydantic_validator import check_rows, emit_valid
 from jobu_core.handlers.stages import fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
 from jobu_core.pipeline.places.place import rejects_of
+from jobu_core.pipeline.sources import InputFile, sha256_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,19 +65,22 @@ class PipelineParams(PreprocessParams, ValidateParams, LoadParams):
     """Params of ``pipeline``: those of its three stages; all may come from ``dataset``."""
 
     input_path: str | None = None
-    """The CSV file; the dataset's input unless given."""
+    """The CSV file, or a pattern for several; the dataset's input unless given."""
     output_path: str | None = None
     """Where to keep the preprocessed Parquet; not kept unless given."""
     valid_path: str | None = None
     """Where to keep the Parquet of the valid rows; not kept unless given."""
-    fused: bool = False
+    fused: StrictBool = False
+    """One stream instead of three stages, run by the job ``pipeline_fused``."""
 
-    @field_validator("fused")
-    @classmethod
-    def _not_fused(cls, value: bool) -> bool:
-        if value:
-            raise NotAvailableYet("fused is not available yet")
-        return value
+    @model_validator(mode="after")
+    def _nothing_between(self) -> Self:
+        if self.fused and self.output_path is not None:
+            raise ValueError(
+                "output_path: a fused pipeline writes no preprocessed Parquet; leave it out, "
+                "or set fused: false"
+            )
+        return self
 
 
 @handler("pipeline")
@@ -84,6 +89,7 @@ class Pipeline(StagedHandler):
 
     Params = PipelineParams
     stages = ("preprocess", "validate", "load")
+    fusible = True
 
     def check(self, params: PipelineParams, declared: Declarations) -> None:
         """Refuse what one of the three stages would refuse."""
@@ -104,6 +110,8 @@ class Pipeline(StagedHandler):
         carried: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         """Run one stage; a missing input that may be skipped skips all of them."""
+        if params.fused:
+            return _fused(context, params) if stage == self.stages[-1] else {}
         if carried.get("reason") == INPUT_MISSING:
             return {}
         if stage == "preprocess":
@@ -111,6 +119,13 @@ class Pipeline(StagedHandler):
         if stage == "validate":
             return _validate(context, params, carried)
         return _load(context, params, carried)
+
+
+def _fused(context: HandlerContext, params: PipelineParams) -> Report:
+    with found_input(context, params, params.input_path) as source:
+        if source is None:
+            return {"rows": 0, "reason": INPUT_MISSING}
+        return run_fused(context, params, source)
 
 
 def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
@@ -123,7 +138,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
                 context, params, source, output, rejects, read_by=_reader(params.output_path)
             )
 
-        step = _Step("preprocess", source.path, (source.name,), _place(context, params.output_path))
+        step = _Step("preprocess", source.paths, source.names, _place(context, params.output_path))
         path, told = _kept_or_shelved(context, params, step, write)
     emit_parquet(context, params, told)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
@@ -133,7 +148,7 @@ def _validate(
     context: HandlerContext, params: PipelineParams, carried: Mapping[str, Any]
 ) -> Report:
     before = carried["preprocess"]
-    source = Input(Path(before["file"]), before["input_path"])
+    source = InputFile(Path(before["file"]), before["input_path"])
 
     def write(output: Path, rejects: Path | None) -> Report:
         return check_rows(
@@ -142,10 +157,11 @@ def _validate(
 
     model = model_of(params, context.declarations)
     digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
+    names = [each["name"] for each in before.get("files", ())] or [before["input_path"]]
     step = _Step(
         "validate",
-        source.path,
-        (before["input_path"], before["output_path"]),
+        (source.path,),
+        (*names, before["output_path"]),
         _place(context, params.valid_path),
         rejects_place_of(context, params),
         {"core": model.__pydantic_core_schema__, "decimals": digits},
@@ -171,8 +187,8 @@ class _Step:
     """A stage that writes a file: what it reads, and where the user wants its outputs."""
 
     name: str
-    source: Path
-    sources: tuple[str, ...]
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
     """What the user calls the files that were read so far; no output may replace them."""
     wanted: Place | None
     rejects: Place | None = None
@@ -184,6 +200,10 @@ class _Step:
         beside = None if self.wanted is None else rejects_of(self.wanted)
         place = self.rejects or beside
         return place if place is not None and place.here is None else None
+
+    def sha256(self) -> str:
+        """Return the hash of what it reads."""
+        return sha256_of_files(file_sha256(each) for each in self.files)
 
 
 def _place(context: HandlerContext, wanted: str | None) -> Place | None:
@@ -204,10 +224,10 @@ def _kept_or_shelved(
     """
     if step.wanted is not None and step.wanted.here is not None:
         told = write_placed(
-            context, write, sources=step.sources, output=step.wanted, rejects=step.rejects
+            context, write, sources=step.names, output=step.wanted, rejects=step.rejects
         )
         return step.wanted.here, told
-    refuse_same(step.sources, step.wanted, step.rejects)
+    refuse_same(step.names, step.wanted, step.rejects)
     place, told = _shelved(context, params, step, write)
     if step.rejects_elsewhere is not None:
         place_rejects(context, step.rejects_elsewhere, place.rejects)
@@ -223,7 +243,7 @@ def _shelved(
     context: HandlerContext, params: PipelineParams, step: _Step, write: Write
 ) -> tuple[Shelf, Report]:
     """Publish the stage's output, or find it published."""
-    read = file_sha256(step.source)
+    read = step.sha256()
     place = shelf(
         context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
     )
@@ -234,7 +254,7 @@ def _shelved(
     here = None if step.rejects is None else step.rejects.here
     with rejects_placed(context, step.rejects_elsewhere, place.draft_rejects):
         told = write(place.draft, here or place.draft_rejects)
-    if file_sha256(step.source) != read:
+    if step.sha256() != read:
         raise FileError(f"{told['input_path']}: changed while it was read")
     if told["rejects_path"] == place.draft_rejects.name:
         told["rejects_path"] = shown_path(context, place.rejects)

@@ -7,13 +7,13 @@ folder for as long as it is read, and put in place when the stage has ended well
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import InvalidParams, RowsRejected
 from jobu_core.pipeline.parquet_writer import write_parquet
 from jobu_core.pipeline.places.place import rejects_of
 from jobu_core.pipeline.rejects import REJECTS_SCHEMA
+from jobu_core.pipeline.sources import InputFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,19 +26,11 @@ if TYPE_CHECKING:
     Write = Callable[[Path, Path | None], Report]
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file to read: a path on this machine, and what the user calls it."""
-
-    path: Path
-    name: str
-
-
 @contextmanager
-def lent(context: HandlerContext, place: Place) -> Iterator[Input]:
+def lent(context: HandlerContext, place: Place) -> Iterator[InputFile]:
     """Lend the file of a place to a stage; raises what ``Place.opened`` raises."""
     with place.opened(context.work_dir) as path:
-        yield Input(path, place.name)
+        yield InputFile(path, place.name)
 
 
 def write_placed(

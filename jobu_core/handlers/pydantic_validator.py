@@ -22,9 +22,10 @@ from jobu_core.handlers.dataset_values import (
 )
 from jobu_core.handlers.lineage import Step, made
 from jobu_core.handlers.params import ValidateParams
-from jobu_core.handlers.placed import Input, lent, write_placed
+from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.datasets import REJECTS_CHECK
 from jobu_core.pipeline.places.local import LocalFile
+from jobu_core.pipeline.sources import InputFile
 from jobu_core.pipeline.validate.report import ValidationOptions
 from jobu_core.pipeline.validate.rows import validate_file, validate_records
 
@@ -107,7 +108,7 @@ class PydanticValidator(BaseHandler):
         with lent(context, context.paths.place(logical)) as source:
             return write_placed(
                 context,
-                partial(check_rows, context, params, Input(source.path, logical)),
+                partial(check_rows, context, params, InputFile(source.path, logical)),
                 sources=(source.name,),
                 output=output,
                 rejects=rejects,
@@ -117,7 +118,7 @@ class PydanticValidator(BaseHandler):
 def check_rows(
     context: HandlerContext,
     params: ValidateParams,
-    source: Input,
+    source: InputFile,
     output: Path,
     rejects: Path | None,
     *,
@@ -188,7 +189,7 @@ def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[st
     check = CheckResult(
         REJECTS_CHECK,
         passed=True,  # a breach ends the attempt before anything is made
-        metadata={"rejected": told["rejected"], "counts": told["counts"]},
+        metadata={name: told[name] for name in ("rejected", "counts") if name in told},
     )
     context.emit(
         made(

@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,22 +24,27 @@ from jobu_core.errors import ConfigError, InvalidParams, UnknownHandler
 from jobu_core.handlers.base import (
     HANDLER_MARK,
     MODEL_MARK,
+    TRANSFORM_MARK,
     BaseHandler,
     Declarations,
     StagedHandler,
 )
 from jobu_core.handlers.functions import FunctionHandler
+from jobu_core.models import fused_job
 from jobu_core.pipeline.datasets import build_datasets
 from jobu_core.pipeline.load.identifiers import split_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import ModuleType
+
+    import pandas as pd
 
     from jobu_core.config import DatasetSettings, HandlersSettings
     from jobu_core.pipeline.datasets import Dataset
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,200}")
+_KINDS: Final = {HANDLER_MARK: "handlers", MODEL_MARK: "models", TRANSFORM_MARK: "transforms"}
 
 BUILT_INS: Final = tuple(
     f"jobu_core.handlers.{name}"
@@ -61,6 +66,7 @@ class Registry:
     free_tables: tuple[str, ...]
     code_version: str
     """Changes with jobu's version, the modules of handlers.yaml and the datasets."""
+    transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,6 +78,25 @@ class Registry:
         """The names of handlers whose stages are ops of their own."""
         staged = (one for one in self.handlers.values() if isinstance(one, StagedHandler))
         return frozenset(one.name for one in staged)
+
+    @property
+    def declarations(self) -> Declarations:
+        """What params may refer to by name."""
+        return Declarations(self.datasets, self.models, self.free_tables, self.transforms)
+
+    @property
+    def fusible(self) -> frozenset[str]:
+        """The names of handlers that have a second job, for ``fused: true``."""
+        return frozenset(
+            one.name
+            for one in self.handlers.values()
+            if isinstance(one, StagedHandler) and one.fusible
+        )
+
+    def handler_of_job(self, job: str) -> str:
+        """Return the name of the handler that a Dagster job runs."""
+        fused = {fused_job(name): name for name in self.fusible}
+        return fused.get(job, job)
 
     def get(self, name: str) -> BaseHandler:
         """Return the handler; raises UnknownHandler with the nearest name."""
@@ -91,7 +116,7 @@ class Registry:
             parsed = found.Params.model_validate(dict(params))
         except ValidationError as error:
             raise InvalidParams(_explain(name, found.Params, error)) from None
-        found.check(parsed, Declarations(self.datasets, self.models, self.free_tables))
+        found.check(parsed, self.declarations)
         return parsed
 
     def validate(self, name: str, params: Mapping[str, Any]) -> None:
@@ -120,13 +145,30 @@ def load_registry(
         name: _instantiate(name, target) for name, target in _marked(modules, HANDLER_MARK).items()
     }
     models = {name: _model(name, found) for name, found in _marked(modules, MODEL_MARK).items()}
-    return Registry(
+    transforms = {
+        name: _transform(name, found) for name, found in _marked(modules, TRANSFORM_MARK).items()
+    }
+    registry = Registry(
         handlers=handlers,
         models=models,
-        datasets=build_datasets(datasets, models),
+        datasets=build_datasets(datasets, models, transforms),
         free_tables=settings.free_tables,
         code_version=_code_version(own, datasets),
+        transforms=transforms,
     )
+    _refuse_taken_jobs(registry)
+    return registry
+
+
+def _refuse_taken_jobs(registry: Registry) -> None:
+    """Raise ConfigError for a handler that has the name of another one's second job."""
+    for name in registry.fusible:
+        taken = registry.handlers.get(fused_job(name))
+        if taken is not None:
+            raise ConfigError(
+                f"handler {taken.name!r}: that is the job of {name!r} with fused: true; "
+                "give it another name"
+            )
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:
@@ -155,7 +197,7 @@ def _marked(modules: Sequence[ModuleType], mark: str) -> dict[str, Any]:
             if name is None or found.get(name) is target:
                 continue
             if name in found:
-                kind = "handlers" if mark == HANDLER_MARK else "models"
+                kind = _KINDS[mark]
                 raise ConfigError(
                     f"two {kind} are named {name!r}: {_place(found[name])} and {_place(target)}"
                 )
@@ -187,6 +229,16 @@ def _instantiate(name: str, target: Any) -> BaseHandler:  # noqa: ANN401 - a cla
 def _model(name: str, target: Any) -> type[BaseModel]:  # noqa: ANN401 - whatever was marked
     if not (isinstance(target, type) and issubclass(target, BaseModel)):
         raise ConfigError(f"model {name!r}: {_place(target)} must be a pydantic model")
+    return target
+
+
+def _transform(name: str, target: Any) -> Any:  # noqa: ANN401 - whatever was marked
+    if isinstance(target, type) or not callable(target):
+        raise ConfigError(f"transform {name!r}: {_place(target)} must be a function")
+    parameters = inspect.signature(target).parameters.values()
+    needed = [each for each in parameters if each.default is inspect.Parameter.empty]
+    if len(needed) != 1 or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        raise ConfigError(f"transform {name!r}: {_place(target)} must take one DataFrame")
     return target
 
 

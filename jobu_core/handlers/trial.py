@@ -217,6 +217,11 @@ def _context(dataset: Dataset, place: Place) -> HandlerContext:
         paths=place.paths,
         datasets={dataset.name: dataset},
         models={dataset.settings.model: dataset.model},
+        transforms=(
+            {}
+            if dataset.transform is None
+            else {dataset.transform.name: dataset.transform.function}
+        ),
         work_dir=work_dir,
         installation="trial",
     )

@@ -16,15 +16,18 @@ from uuid import uuid4
 import pyarrow as pa
 
 from jobu_core.errors import FileError
+from jobu_core.pipeline.csv_files import open_csv_files
 from jobu_core.pipeline.csv_reader import open_csv
+from jobu_core.pipeline.sources import RowPlaces
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from jobu_core.config.datasets import CsvOptions
     from jobu_core.pipeline.csv_reader import CsvBatch
+    from jobu_core.pipeline.sources import InputFile, SourceFile
 
 REJECT_COLUMN: Final = "_reject"
 ERROR_COLUMN: Final = "_error"
@@ -34,13 +37,16 @@ _MOST_NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The rejects of one run over one file."""
+    """The rejects of one run over one input."""
 
     source_name: str
-    """Logical path of the user's file."""
+    """Logical path of the user's file, or the pattern of several."""
     source_sha256: str
     problems: Mapping[int, str]
-    """Row number → what was wrong with it, never with a value."""
+    """Row number → what was wrong with it, never with a value. Rows of several files
+    are numbered through."""
+    files: tuple[SourceFile, ...] = ()
+    """The files, in their order, if they are several."""
 
     def name_of(self, number: int) -> str:
         """Return how the exported file calls a row."""
@@ -56,25 +62,24 @@ class Corrections:
     """Number in the user's file → cells, in the corrected file's order."""
 
 
-def export_rejected(source: Path, rejected: Rejected, *, csv: CsvOptions, output: Path) -> int:
-    """Write the rejected rows of ``source`` to ``output`` and return how many they are.
+def export_rejected(
+    sources: Sequence[InputFile], rejected: Rejected, *, csv: CsvOptions, output: Path
+) -> int:
+    """Write the rejected rows of ``sources`` to ``output`` and return how many they are.
 
-    Raises FileError when the source is not the one that was loaded, or ``output``
+    Raises FileError when a source is not the one that was loaded, or ``output``
     exists: it may hold corrections.
     """
     if output.exists():
         raise FileError(f"{output.name}: exists, and may hold corrections; choose another name")
-    wanted = rejected.problems
-    with open_csv(source, name=rejected.source_name, options=csv, rename={}) as reader:
+    wanted, places = rejected.problems, RowPlaces(rejected.files)
+    with open_csv_files(sources, options=csv, rename={}) as reader:
         lines = [_line([REJECT_COLUMN, ERROR_COLUMN, *reader.columns], csv)]
         for batch in reader.batches():
             for number, line in sorted(_lines(batch, wanted, csv)):
-                told = _tellable(wanted[number], csv)
+                told = _tellable(_placed(number, rejected, places), csv)
                 lines.append(_line([rejected.name_of(number), told], csv) + csv.delimiter + line)
-        if reader.sha256 != rejected.source_sha256:
-            raise FileError(
-                f"{rejected.source_name}: is not the file that was loaded; it was changed since"
-            )
+        _refuse_changed(reader.files, rejected)
     with output.open("xb") as file:
         file.write("".join(f"{line}\n" for line in lines).encode(csv.encoding))
     return len(lines) - 1
@@ -150,6 +155,26 @@ def write_corrected(
         os.fsync(file.fileno())
     beside.replace(path)
     return path
+
+
+def _placed(number: int, rejected: Rejected, places: RowPlaces) -> str:
+    """Return what is wrong with a row, after the file it is in where there are several."""
+    problem = rejected.problems[number]
+    if not places.several:
+        return problem
+    name, at = places.of(number)
+    return f"{name} row {at}: {problem}"
+
+
+def _refuse_changed(read: Sequence[SourceFile], rejected: Rejected) -> None:
+    loaded = [each.sha256 for each in rejected.files] or [rejected.source_sha256]
+    changed = [
+        each.name for each, sha256 in zip(read, loaded, strict=True) if each.sha256 != sha256
+    ]
+    if changed:
+        raise FileError(
+            f"{', '.join(changed)}: is not the file that was loaded; it was changed since"
+        )
 
 
 def _lines(

@@ -60,6 +60,8 @@ class CsvBatch:
 
     rows: pa.RecordBatch
     ragged: tuple[RaggedRow, ...]
+    file: int = 0
+    """Which of several files they are from; 0 is the first."""
 
 
 class CsvReader:
@@ -190,9 +192,10 @@ class CsvReader:
         """Say what is wrong without Arrow's text, which may quote cells."""
         text = str(error)
         after = f"after row {self._last_row}" if self._last_row else "at the start"
-        if "Empty CSV" in text:
+        empty = "Empty CSV" in text  # what the parser says of a header without an end, too
+        if empty and not self._source.holds_text:
             return FileError(f"{self._name}: is empty: it has no header row")
-        if "straddling" in text or "out of sync" in text:
+        if empty or "straddling" in text or "out of sync" in text:
             return FileError(
                 f"{self._name}: {after}: a row longer than {self._block_bytes} bytes, "
                 "or a quote that is opened and never closed"
@@ -214,7 +217,9 @@ def open_csv(
     Raises FileError for a file that cannot be read as declared, InvalidParams for
     options that no file could satisfy.
     """
-    with InputBytes(path, name=name, encoding=options.encoding) as source:
+    with InputBytes(
+        path, name=name, encoding=options.encoding, compression=options.compression
+    ) as source:
         yield CsvReader(source, name=name, options=options, rename=rename, block_bytes=block_bytes)
 
 

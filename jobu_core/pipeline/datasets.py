@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobu_core.config.sources import suggest
 from jobu_core.errors import ConfigError, InvalidInput
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.load.identifiers import TableName, parse_table, reserved
+from jobu_core.pipeline.spelling import Spelling
+from jobu_core.pipeline.transform import Transform, transform_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    import pandas as pd
     from pydantic import BaseModel
 
     from jobu_core.config import DatasetSettings
@@ -44,6 +48,7 @@ class Dataset:
     settings: DatasetSettings
     model: type[BaseModel]
     target: TableName
+    transform: Transform | None = None
 
     @property
     def file_asset(self) -> AssetPath:
@@ -102,18 +107,20 @@ def table_asset(target: TableName) -> AssetPath:
 def build_datasets(
     settings: Mapping[str, DatasetSettings],
     models: Mapping[str, type[BaseModel]],
+    transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = MappingProxyType({}),
 ) -> dict[str, Dataset]:
-    """Resolve each dataset's model and target.
+    """Resolve each dataset's model, target and transform.
 
     Raises ConfigError naming the dataset and the key at fault.
     """
-    return {name: _build(name, one, models) for name, one in settings.items()}
+    return {name: _build(name, one, models, transforms) for name, one in settings.items()}
 
 
 def _build(
     name: str,
     settings: DatasetSettings,
     models: Mapping[str, type[BaseModel]],
+    transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]],
 ) -> Dataset:
     model = models.get(settings.model)
     if model is None:
@@ -130,6 +137,10 @@ def _build(
         raise ConfigError(f"datasets.{name}.target: {refused}")
     try:
         Filters(settings.filters)
+        Spelling.of(settings.csv)
+        transform = None
+        if settings.transform is not None:
+            transform = transform_named(settings.transform, settings.transform_scope, transforms)
     except InvalidInput as error:
         raise ConfigError(f"datasets.{name}.{error}") from None
-    return Dataset(name, settings, model, target)
+    return Dataset(name, settings, model, target, transform)

@@ -26,6 +26,7 @@ import pyarrow as pa
 from jobu_core.config.sources import suggest
 from jobu_core.errors import InvalidParams
 from jobu_core.pipeline.csv_reader import normalised
+from jobu_core.pipeline.spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -95,12 +96,21 @@ class Filters:
             if column not in known
         ]
 
-    def bind(self, schema: pa.Schema) -> BoundFilters:
-        """Fit the operands to the columns' types; raises InvalidParams."""
+    def bind(self, schema: pa.Schema, spelling: Spelling | None = None) -> BoundFilters:
+        """Fit the operands to the columns' types; raises InvalidParams.
+
+        Cells of text that are compared with a number are read in the file's ``spelling``.
+        """
+        spelled = spelling or Spelling()
         return BoundFilters(
             {
                 column: {
-                    name: _predicate(column, name, operand, schema.field(column).type)
+                    name: _predicate(
+                        f"filters.{column}.{name}",
+                        name,
+                        operand,
+                        _Cells(schema.field(column).type, spelled),
+                    )
                     for name, operand in ops.items()
                 }
                 for column, ops in self._conditions.items()
@@ -178,9 +188,16 @@ def _check_scalar(where: str, operand: object) -> None:
         raise InvalidParams(f"{where}: must be a finite number")
 
 
-def _predicate(column: str, name: str, operand: Any, kind: pa.DataType) -> Predicate:  # noqa: ANN401 - JSON's own shapes
-    """Return the function that judges a cell of Arrow type ``kind``."""
-    where = f"filters.{column}.{name}"
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """What the cells of a column are."""
+
+    kind: pa.DataType
+    spelling: Spelling
+
+
+def _predicate(where: str, name: str, operand: Any, kind: _Cells) -> Predicate:  # noqa: ANN401 - JSON's own shapes
+    """Return the function that judges a cell of such a column."""
     if name == "notnull":
         return lambda cell: (cell is not None) is operand
     if name == "in":
@@ -217,21 +234,23 @@ def _ordered(
     return judge
 
 
-def _equals(where: str, operand: object, kind: pa.DataType) -> Callable[[Any], bool]:
+def _equals(where: str, operand: object, kind: _Cells) -> Callable[[Any], bool]:
     reading, bound = _reading(where, operand, kind)
     return lambda cell: reading(cell) == bound
 
 
-def _reading(where: str, operand: object, kind: pa.DataType) -> tuple[Callable[[Any], Any], object]:
+def _reading(where: str, operand: object, cells: _Cells) -> tuple[Callable[[Any], Any], object]:
     """Return how to read a cell and what to compare the result with.
 
     The reading returns None for a cell that cannot be compared.
     """
+    kind = cells.kind
     if pa.types.is_string(kind):
         if isinstance(operand, bool):
             return _truth, operand
         if isinstance(operand, int | float | Decimal):
-            return _number, _number(operand)
+            spelled = cells.spelling.number
+            return (lambda cell: _number(spelled(cell))), _number(operand)
         return _itself, operand.isoformat() if isinstance(operand, dt.date) else operand
     if pa.types.is_boolean(kind) and isinstance(operand, bool):
         return _itself, operand

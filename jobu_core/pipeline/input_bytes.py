@@ -1,4 +1,4 @@
-"""The user's bytes: hashed, decoded and watched while they are read, once.
+"""The user's bytes: hashed, unpacked, decoded and watched while they are read, once.
 
 What comes out is UTF-8 for the CSV parser; what is remembered is the sha256 of
 the bytes as they lie on disk, and whether the file changed under the reader.
@@ -13,14 +13,17 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from jobu_core.errors import FileError, InvalidParams, NotAvailableYet
+from jobu_core.errors import FileError, InvalidParams
+from jobu_core.pipeline.compressed import unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO, Any
+
+    from jobu_core.config.datasets import Compression
 
 _CHUNK_BYTES: Final = 1 << 20
 _TAIL_BYTES: Final = 64
-_COMPRESSED: Final = frozenset({".gz", ".zst", ".bz2", ".xz", ".zip"})
 
 
 class InputBytes(io.RawIOBase):
@@ -30,30 +33,45 @@ class InputBytes(io.RawIOBase):
     not valid in the declared encoding.
     """
 
-    def __init__(self, path: Path, *, name: str, encoding: str = "utf-8") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        encoding: str = "utf-8",
+        compression: Compression = "auto",
+    ) -> None:
         """Open ``path``; ``name`` is what messages call it."""
         super().__init__()
         self._name = name
         self._encoding = _text_encoding(encoding)
         self._decoder = codecs.getincrementaldecoder(self._encoding)("strict")
-        self._digest = hashlib.sha256()
         self._fed = 0
         self._ended = False
         self._ready = b""
         self._last = b"\n"
         self._last_of_text = b""
-        self._file = _open_regular(path, name)
-        self._before = _identity(self._file)
+        self._disk = _OnDisk(path, name)
+        try:
+            self._bytes: IO[bytes] | Any = unpacked(self._disk, compression, name)
+        except BaseException:
+            self._disk.close()
+            raise
 
     @property
     def sha256(self) -> str:
         """Hash of every byte on disk; call ``finish`` first."""
-        return self._digest.hexdigest()
+        return self._disk.digest.hexdigest()
 
     @property
     def last_character(self) -> str:
         """The last byte before the newlines at the end, if it is ASCII."""
         return self._last_of_text.decode("ascii", "ignore")
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether there was more than newlines and a byte order mark so far."""
+        return bool(self._last_of_text)
 
     def readable(self) -> bool:
         """Return True."""
@@ -78,30 +96,21 @@ class InputBytes(io.RawIOBase):
         """Read what is left and insist that the file is the one that was opened."""
         while self.read(_CHUNK_BYTES):
             pass
-        after = _identity(self._file)
-        if after != self._before or self._fed != self._before[0]:
-            raise FileError(
-                f"{self._name}: changed while it was read "
-                f"({self._before[0]} bytes at first, {max(after[0], self._fed)} at the end); "
-                "write to another name and rename when complete"
-            )
+        self._disk.finish()
 
     def close(self) -> None:
         """Close the file; the hash stays readable."""
         if not self.closed:
-            self._file.close()
+            self._disk.close()
         super().close()
 
     def _next_chunk(self, size: int) -> bytes:
-        try:
-            chunk = self._file.read(size)
-        except OSError as error:
-            raise FileError(f"{self._name}: cannot be read: {error.strerror}") from error
-        self._digest.update(chunk)
+        chunk: bytes = self._bytes.read(size)
         decoded = self._decode(chunk)
+        text = decoded if self._fed else decoded.removeprefix(codecs.BOM_UTF8)
         self._fed += len(chunk)
         self._last = decoded[-1:] or self._last
-        self._last_of_text = _before_newlines(decoded) or self._last_of_text
+        self._last_of_text = _before_newlines(text) or self._last_of_text
         if chunk:
             return decoded
         self._ended = True
@@ -115,12 +124,69 @@ class InputBytes(io.RawIOBase):
         try:
             return self._decoder.decode(chunk, final=not chunk).encode()
         except UnicodeDecodeError as error:
+            packed = " of what is packed in it" if self._bytes is not self._disk else ""
             raise FileError(
-                f"{self._name}: byte {self._fed - pending + error.start} is not valid "
+                f"{self._name}: byte {self._fed - pending + error.start}{packed} is not valid "
                 f"{self._encoding} ({error.reason}); set csv.encoding to the file's own"
             ) from None
         except UnicodeError as error:  # utf-16 without a byte order mark
             raise FileError(f"{self._name}: is not valid {self._encoding}: {error}") from None
+
+
+class _OnDisk(io.RawIOBase):
+    """A file's bytes as they are, hashed and counted."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._read = 0
+        self._ahead = b""
+        self.digest = hashlib.sha256()
+        self._file = _open_regular(path, name)
+        self._before = _identity(self._file)
+
+    @property
+    def bytes_read(self) -> int:
+        """How many so far."""
+        return self._read
+
+    def readable(self) -> bool:
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes; the next read returns them again."""
+        self._ahead = self.read(size)
+        return self._ahead
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most ``size`` bytes, none only at the end."""
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
+        try:
+            chunk = self._file.read(size)
+        except OSError as error:
+            raise FileError(f"{self._name}: cannot be read: {error.strerror}") from error
+        self.digest.update(chunk)
+        self._read += len(chunk)
+        return chunk
+
+    def finish(self) -> None:
+        """Read what is left and insist that the file is the one that was opened."""
+        while self.read(_CHUNK_BYTES):
+            pass
+        after = _identity(self._file)
+        if after != self._before or self._read != self._before[0]:
+            raise FileError(
+                f"{self._name}: changed while it was read "
+                f"({self._before[0]} bytes at first, {max(after[0], self._read)} at the end); "
+                "write to another name and rename when complete"
+            )
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def _before_newlines(text: bytes) -> bytes:
@@ -140,8 +206,6 @@ def _text_encoding(encoding: str) -> str:
 
 def _open_regular(path: Path, name: str) -> io.FileIO:
     """Open without blocking on a pipe or a device."""
-    if path.suffix.lower() in _COMPRESSED:
-        raise NotAvailableYet(f"{name}: compressed input is not available yet")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -8,9 +8,10 @@ rows give the same bytes: row groups are cut by row count, whatever the batches.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import uuid4
 
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 from jobu_core.crash_points import reach
 from jobu_core.errors import FileError
 from jobu_core.pipeline.overlap import Behind
+from jobu_core.pipeline.sources import SourceFile
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
@@ -34,7 +37,9 @@ with ``jobu`` what costs least to write and to read again."""
 
 _SOURCE_FILE: Final = b"jobu.source_file"
 _SOURCE_SHA256: Final = b"jobu.source_sha256"
+_SOURCE_FILES: Final = b"jobu.source_files"
 _VALUES: Final = b"jobu.values"
+_SPELLING: Final = b"jobu.spelling"
 _REJECTED: Final = b"jobu.rejected"
 _CHUNK_BYTES: Final = 1 << 20
 _DICTIONARY_BYTES: Final = 16 << 10
@@ -47,22 +52,31 @@ class Provenance:
     """Where the rows of a Parquet came from; kept in its footer."""
 
     source_file: str
-    """Logical path of the user's file."""
+    """Logical path of the user's file, or the pattern that several have."""
     source_sha256: str
-    """Of the user's bytes, never of an intermediate Parquet."""
+    """Of the user's bytes, never of an intermediate Parquet (``sha256_of_files``)."""
     values: Literal["strings", "typed"] = "typed"
     """``strings``: cells as a CSV has them, not yet read as anything."""
     rejected: int = 0
     """Rows of the source that earlier stages turned away."""
+    files: tuple[SourceFile, ...] = ()
+    """The files that ``source_file`` stands for, in their order, if they are several."""
+    spelling: Spelling = field(default_factory=Spelling)
+    """How cells of text write numbers and moments down."""
 
     def as_metadata(self) -> dict[str, str]:
-        """Return it as the footer has it."""
-        return {
-            _SOURCE_FILE.decode(): self.source_file,
-            _SOURCE_SHA256.decode(): self.source_sha256,
-            _VALUES.decode(): self.values,
-            _REJECTED.decode(): str(self.rejected),
+        """Return it as the footer has it; what is not there is left out."""
+        found = {
+            _SOURCE_FILE: self.source_file,
+            _SOURCE_SHA256: self.source_sha256,
+            _VALUES: self.values,
+            _REJECTED: str(self.rejected),
         }
+        if self.files:
+            found[_SOURCE_FILES] = json.dumps([astuple(each) for each in self.files])
+        if self.spelling:
+            found[_SPELLING] = self.spelling.as_json()
+        return {key.decode(): value for key, value in found.items()}
 
 
 class ParquetOutput:
@@ -190,6 +204,8 @@ def provenance_of(file: pq.ParquetFile) -> Provenance | None:
         source_sha256=found[_SOURCE_SHA256].decode(),
         values="strings" if found.get(_VALUES) == b"strings" else "typed",
         rejected=int(found.get(_REJECTED, b"0")),
+        spelling=Spelling.from_json(found.get(_SPELLING, b"{}").decode()),
+        files=tuple(SourceFile(*each) for each in json.loads(found.get(_SOURCE_FILES, b"[]"))),
     )
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from jobu_core.errors import RowsRejected
 from jobu_core.pipeline.parquet_writer import ParquetOutput, write_parquet
+from jobu_core.pipeline.sources import RowPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,17 +87,23 @@ class _Lines:
     problems: list[Problem] = field(default_factory=list)
     rows: list[str | None] = field(default_factory=list)
 
-    def batch(self, source_name: str, *, show_values: bool) -> pa.RecordBatch:
+    def batch(self, source_name: str, places: RowPlaces, *, show_values: bool) -> pa.RecordBatch:
         """Return them in the columns of ``REJECTS_SCHEMA``."""
         text, found = pa.string(), self.problems
         nulls = pa.nulls(len(found), text)
         messages = [each.message for each in found]
         if not all(map(str.isascii, messages)):
             messages = [_writable(each) for each in messages]
+        names: pa.Array[Any] = pa.repeat(source_name, len(found))
+        numbers = self.numbers
+        if places.several:
+            placed = [places.of(number) for number in numbers]
+            names = pa.array([name for name, _ in placed], text)
+            numbers = [number for _, number in placed]
         return pa.RecordBatch.from_arrays(
             [
-                pa.repeat(source_name, len(found)),
-                pa.array(self.numbers, pa.int64()),
+                names,
+                pa.array(numbers, pa.int64()),
                 pa.array([each.field or None for each in found], text),
                 pa.array([each.rule for each in found], text),
                 pa.array(messages, text),
@@ -109,11 +116,13 @@ class _Lines:
 
 @dataclass(slots=True)
 class RejectLog:
-    """The rejects of one stage over one file; made by ``reject_log``."""
+    """The rejects of one stage over one input; made by ``reject_log``."""
 
     path: Path
     source_name: str
     show_values: bool
+    places: RowPlaces = field(default_factory=RowPlaces)
+    """Which file each row is of, where there are several."""
     rejected: int = 0
     _counts: Counts = field(default_factory=dict)
     _counted: int = 0
@@ -191,7 +200,9 @@ class RejectLog:
         if self._output is None:
             self._output = self._stack.enter_context(write_parquet(self.path, REJECTS_SCHEMA))
         self._count()
-        self._output.write(self._lines.batch(self.source_name, show_values=self.show_values))
+        self._output.write(
+            self._lines.batch(self.source_name, self.places, show_values=self.show_values)
+        )
         self._lines, self._counted = _Lines(), 0
 
     def _publish(self) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from jobu_core.pipeline.sources import RowPlaces
+
 
 def first_rejects(files: Iterable[Path], most: int) -> tuple[list[dict[str, Any]], int]:
     """Return at most so many problems in the order of the user's rows, and how many there are.
@@ -32,15 +34,21 @@ def first_rejects(files: Iterable[Path], most: int) -> tuple[list[dict[str, Any]
                 found += next(file.iter_batches(batch_size=most)).to_pylist()
         except (pa.ArrowException, OSError):
             raise InvalidInput(f"{path.name}: is no file of rejects") from None
-    return sorted(found, key=itemgetter("row_number"))[:most], total
+    return sorted(found, key=itemgetter("source_file", "row_number"))[:most], total
 
 
-def problems_by_row(files: Iterable[Path]) -> dict[int, str]:
-    """Return what is wrong with each row, in the order of the user's rows."""
+def problems_by_row(files: Iterable[Path], places: RowPlaces) -> dict[int, str]:
+    """Return what is wrong with each row, in the order of the user's rows.
+
+    Rows of several files are numbered through, as ``places`` says.
+    """
     found: dict[int, list[str]] = {}
     for path in files:
-        table = pq.read_table(path, columns=["row_number", "field", "message"])
+        table = pq.read_table(path, columns=["source_file", "row_number", "field", "message"])
         for row in table.to_pylist():
+            number = row["row_number"]
+            if places.several:
+                number = places.number(row["source_file"], number)
             field = f"{row['field']}: " if row["field"] else ""
-            found.setdefault(row["row_number"], []).append(field + row["message"])
+            found.setdefault(number, []).append(field + row["message"])
     return {number: "; ".join(found[number]) for number in sorted(found)}

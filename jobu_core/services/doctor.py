@@ -13,6 +13,10 @@ from jobu_core.config import Stack
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.errors import JobuError
 from jobu_core.handlers.registry import Registry, load_registry
+from jobu_core.pipeline.load.engine import examine_target
+from jobu_core.pipeline.load.health import Wanted
+from jobu_core.pipeline.load.identifiers import STORE_DATABASE, parse_table
+from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.places.bucket_check import check_bucket
 from jobu_core.pipeline.places.buckets import Buckets
 from jobu_core.services import compose, foreground
@@ -20,6 +24,7 @@ from jobu_core.services.endpoints import endpoints, without_password
 from jobu_core.services.layout import layout_of
 from jobu_core.services.orphans import daemon_pids
 from jobu_core.services.probes import broker_answers
+from jobu_core.services.runtime import target_url
 from jobu_core.services.supervisord import ProgramState, Supervisord
 from jobu_core.store import diagnosis, launches, workers
 from jobu_core.store.engine import open_engine, transaction
@@ -67,6 +72,9 @@ def examine(settings: Settings, *, write_buckets: bool = False) -> list[Finding]
         *_bucket_findings(settings, write=write_buckets),
     ]
     found += _store_findings(settings, registry[0] if registry else None)
+    for name in settings.databases:
+        if name != STORE_DATABASE:
+            found += _target(settings, name)
     return found
 
 
@@ -78,6 +86,23 @@ def _bucket_findings(settings: Settings, *, write: bool) -> Iterator[Finding]:
             return Finding(check, True, check_bucket(client, write=write))
 
         yield _guarded(check, "correct s3_buckets in config/handlers.yaml", look)
+
+
+def _target(settings: Settings, name: str) -> list[Finding]:
+    """Look at one load target and at the tables that datasets load there."""
+    check = f"target {name}"
+    try:
+        health = examine_target(target_url(settings, name), name, _wanted(settings, name))
+    except JobuError as error:
+        return [Finding(check, False, str(error), f"start it, or correct databases.{name}.url")]
+    problems = [Finding(check, False, each.found, each.advice) for each in health.problems]
+    return problems or [Finding(check, True, health.facts)]
+
+
+def _wanted(settings: Settings, database: str) -> list[Wanted]:
+    datasets = settings.datasets.values()
+    found = [Wanted(parse_table(each.target), Mode(each.mode)) for each in datasets]
+    return [each for each in found if each.table.database == database]
 
 
 def _store_findings(settings: Settings, registry: Registry | None) -> Iterator[Finding]:
@@ -196,7 +221,7 @@ def _workers(settings: Settings, engine: sa.Engine, registry: Registry) -> Findi
         live = workers.live_versions(connection, lease_seconds=lease)
         capacity = launches.read_capacity(
             connection,
-            handlers=registry.names,
+            scope=launches.Scope(registry.names),
             code_version=registry.code_version,
             lease_seconds=lease,
         )

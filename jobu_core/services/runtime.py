@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from jobu_core.config import Settings, load_settings
 from jobu_core.errors import ConfigError
 from jobu_core.handlers.registry import Registry, load_registry
+from jobu_core.pipeline.load.engine import is_mysql
+from jobu_core.pipeline.load.mysql.connecting import read_url
 from jobu_core.services.endpoints import Endpoints, endpoints, normalized, parsed_url
 from jobu_core.services.ensure import ensure_kafka, ensure_postgres
 from jobu_core.store.engine import open_engine
@@ -65,16 +67,26 @@ def open_runtime(
 def database_urls(settings: Settings) -> dict[str, str]:
     """Return the URL of each configured database, the job store's default applied.
 
-    Raises ConfigError naming a load target without a URL.
+    Raises ConfigError naming a load target without a URL that its driver could use.
     """
     urls = {"default": endpoints(settings).database_url}
-    for name, database in settings.databases.items():
-        if name == "default":
-            continue
-        url = database.url.get_secret_value()
-        if not url:
-            raise ConfigError(f"databases.{name}.url is empty")
-        setting = f"databases.{name}.url"
-        postgres = parsed_url(url, setting).get_backend_name() == "postgresql"
-        urls[name] = normalized(url, setting) if postgres else url
-    return urls
+    return urls | {
+        name: target_url(settings, name) for name in settings.databases if name != "default"
+    }
+
+
+def target_url(settings: Settings, name: str) -> str:
+    """Return the URL of a load target; raises ConfigError when no driver could use it."""
+    url = settings.databases[name].url.get_secret_value()
+    setting = f"databases.{name}.url"
+    if not url:
+        raise ConfigError(f"{setting} is empty")
+    if is_mysql(url):
+        read_url(url, name)
+        return url
+    kind = parsed_url(url, setting).get_backend_name()
+    if kind == "postgresql":
+        return normalized(url, setting)
+    raise ConfigError(
+        f"{setting} begins with {kind!r}; loads go into postgresql://, mysql:// and mariadb://"
+    )

@@ -33,8 +33,10 @@ SELECT (SELECT coalesce(sum(slots), 0) FROM workers
        (SELECT count(DISTINCT lease_token) FROM job_executions
          WHERE status IN ('QUEUED', 'RUNNING')) AS in_flight,
        (SELECT count(*) FROM (
-          SELECT 1 FROM job_executions
+          SELECT 1 FROM job_executions e
            WHERE status = 'PENDING' AND handler_name = ANY(:handlers)
+             AND (:with_fused OR NOT
+                  (e.handler_name = ANY(:fusible) AND e.params @> '{"fused": true}'))
              AND (next_attempt_at IS NULL OR next_attempt_at <= jobu_now())
            LIMIT 1000) AS due) AS due
 """
@@ -45,6 +47,8 @@ WITH due AS (
     FROM job_executions e
    WHERE e.status = 'PENDING'
      AND e.handler_name = ANY(:handlers)
+     AND (:with_fused OR NOT
+          (e.handler_name = ANY(:fusible) AND e.params @> '{"fused": true}'))
      AND (e.next_attempt_at IS NULL OR e.next_attempt_at <= jobu_now())
      AND (e.serial_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM job_executions o
@@ -54,7 +58,8 @@ WITH due AS (
    ORDER BY e.priority DESC, e.id
    LIMIT :most
 )
-SELECT e.id, e.handler_name, e.param_source, e.priority
+SELECT e.id, e.handler_name, e.param_source, e.priority,
+       (e.handler_name = ANY(:fusible) AND e.params @> '{"fused": true}') AS fused
   FROM job_executions e JOIN due USING (id)
  WHERE e.status = 'PENDING'
  ORDER BY e.id
@@ -99,6 +104,27 @@ class DueRow:
     id: int
     handler: str
     source: ParamSource
+    fused: bool = False
+    """Whether its params ask for one op instead of one per stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows are claimed."""
+
+    handlers: Collection[str]
+    fusible: Collection[str] = ()
+    """Handlers whose rows with ``fused: true`` belong to a job of their own."""
+    with_fused: bool = True
+    """Whether those rows are claimed, too."""
+
+    def as_values(self) -> dict[str, object]:
+        """Return the values of the statements here."""
+        return {
+            "handlers": list(self.handlers),
+            "fusible": list(self.fusible),
+            "with_fused": self.with_fused,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +149,14 @@ def lock_launching(connection: sa.Connection) -> None:
 def read_capacity(
     connection: sa.Connection,
     *,
-    handlers: Collection[str],
+    scope: Scope,
     code_version: str,
     lease_seconds: float,
 ) -> Capacity:
-    """Count live slots, launches in flight and due rows of ``handlers``."""
+    """Count live slots, launches in flight and due rows of ``scope``."""
     row = connection.execute(
         text(_CAPACITY),
-        {"handlers": list(handlers), "code_version": code_version, "lease": lease_seconds},
+        {**scope.as_values(), "code_version": code_version, "lease": lease_seconds},
     ).one()
     return Capacity(int(row.live_slots), int(row.other_slots), int(row.in_flight), int(row.due))
 
@@ -138,7 +164,7 @@ def read_capacity(
 def lock_due(
     connection: sa.Connection,
     *,
-    handlers: Collection[str],
+    scope: Scope,
     most: int,
 ) -> list[DueRow]:
     """Return up to ``most`` due rows by priority, then age, and keep others from them.
@@ -146,9 +172,11 @@ def lock_due(
     Rows that somebody else is changing are left out. Call ``lock_launching`` first in
     the same transaction.
     """
-    found = connection.execute(text(_DUE), {"handlers": list(handlers), "most": most})
+    found = connection.execute(text(_DUE), {**scope.as_values(), "most": most})
     rows = sorted(found, key=lambda row: (-int(row.priority), int(row.id)))
-    return [DueRow(row.id, row.handler_name, ParamSource(row.param_source)) for row in rows]
+    return [
+        DueRow(row.id, row.handler_name, ParamSource(row.param_source), row.fused) for row in rows
+    ]
 
 
 def queue(
@@ -157,7 +185,13 @@ def queue(
 ) -> tuple[LaunchBatch, ...]:
     """Turn each group of locked due rows into one launch with a fresh token."""
     batches = tuple(
-        LaunchBatch(uuid4(), group[0].handler, tuple(row.id for row in group), group[0].source)
+        LaunchBatch(
+            uuid4(),
+            group[0].handler,
+            tuple(row.id for row in group),
+            group[0].source,
+            group[0].fused,
+        )
         for group in groups
     )
     given = [(row_id, batch.token) for batch in batches for row_id in batch.execution_ids]

@@ -63,7 +63,7 @@ def test_the_way_is_told_and_taken(target: Bench, changes: dict[str, Any], how: 
     asked = target.request(items(3), **changes)
     found = preview_load(asked)
     assert (found.exists, found.how, found.problems) == (True, how, ())
-    assert {each.wire for each in found.columns} <= {"COPY csv", "LOAD DATA", "INSERT"}
+    assert {each.wire for each in found.columns} <= {"COPY binary", "LOAD DATA", "INSERT"}
     assert load_parquet(asked).strategy == how
 
 

@@ -94,7 +94,7 @@ def kill_often(bench: Bench, engine: str, mode: Mode, rows: int, moments: int) -
     assert (whole.exitcode, bench.count("items")) == (0, rows)
     tables = bench.rows(TABLES[engine])
 
-    ends: list[tuple[int | None, Outcome]] = []
+    landed = 0
     for execution in range(2, moments + 2):
         load = Load(bench, path, mode, execution)
         _prepare(bench, engine, mode)
@@ -104,14 +104,15 @@ def kill_often(bench: Bench, engine: str, mode: Mode, rows: int, moments: int) -
         told = f"killed after {moment:.3f} s of {took:.3f} s"
         assert bench.count("items") in {old, rows}, told
         again = load.run(2)
-        ends.append((ended, again.outcome))
+        landed += (ended, again.outcome) == (-signal.SIGKILL, Outcome.LOADED)
         assert (again.rows, bench.count("items")) == (rows, rows), told
         assert bench.value("SELECT count(DISTINCT id) FROM items") == rows, told
         assert bench.value("SELECT count(*) FROM items WHERE name = 'old'") == 0, told
         assert bench.rows(TABLES[engine]) == tables, told
         assert sorted(bench.folder.rglob("*")) == kept, told
     assert bench.count("jobu_loads") == moments + 1
-    assert any(end == (-signal.SIGKILL, Outcome.LOADED) for end in ends), ends
+    print(f"{landed} of {moments} killed before their commit; a whole load took {took:.1f} s")  # noqa: T201 - the figure
+    assert landed >= moments // 2, "too few were killed on their way to tell anything"
 
 
 def _prepare(bench: Bench, engine: str, mode: Mode) -> None:

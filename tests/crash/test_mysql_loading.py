@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobu_core.config import HandlersSettings
+from jobu_core.errors import LoadRefused
 from jobu_core.handlers.registry import load_registry
 from jobu_core.models import Status
 from jobu_core.pipeline.load.mysql.loader import load_parquet, read_load
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobu_core.execution.runtime import ExecutionRuntime
     from jobu_core.pipeline.load.request import LoadResult
+    from tests.fix_mariadb import MariaDB
 
 ITEMS = "(id bigint PRIMARY KEY, name varchar(40), value double)"
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -74,6 +76,7 @@ LOADS = (
     MysqlCase("mysql_swap.filled", (11, 14), how="swap"),
     MysqlCase("mysql_swap.ready", (11, 14), how="swap"),
     MysqlCase("mysql_swap.renamed", (11, 14), how="swap", committed=True),
+    MysqlCase("mysql_swap.old_emptied", (11, 14), how="swap", committed=True),
     MysqlCase("mysql_swap.recorded", (11, 14), how="swap", committed=True),
     MysqlCase("mysql_swap.old_dropped", (11, 14), how="swap", committed=True),
     MysqlCase("mysql_swap.forgotten", (11, 14), how="swap", committed=True),
@@ -148,6 +151,43 @@ def test_a_death_while_taking_back_is_taken_back_too(
     assert read_load(mysql_bench.url, DATABASE, key) is None
     assert load(mysql_bench, path, case.how).outcome is Outcome.LOADED
     audit_mysql(mysql_bench, "items", rows=10)
+
+
+GIVEN_BACK = (
+    MysqlCase("mysql_swap.renamed", (11,), how="swap", committed=True),
+    MysqlCase("mysql_swap.given_back", (11,), how="swap"),
+)
+
+
+@pytest.mark.parametrize("case", GIVEN_BACK, ids=case_name)
+def test_a_death_while_names_are_given_back_is_given_back_too(
+    mysql_bench: MysqlBench, mariadb: MariaDB, case: MysqlCase
+) -> None:
+    """A foreign key that the user cannot see follows the old table, and comes back with it."""
+    other = f"{mysql_bench.schema}_other"
+    mysql_bench.run(f"CREATE TABLE items {ITEMS}", "INSERT INTO items VALUES (1, 'old', 0)")
+    mariadb.run(
+        f"CREATE DATABASE {other}",
+        f"CREATE TABLE {other}.child (id bigint,"
+        f" FOREIGN KEY (id) REFERENCES {mysql_bench.schema}.items (id))",
+        "CREATE USER blind@localhost",
+        f"GRANT ALL ON {mysql_bench.schema}.* TO blind@localhost",
+    )
+    try:
+        blind = MysqlBench(
+            mariadb.url(mysql_bench.schema, user="blind"), mysql_bench.folder, mysql_bench.schema
+        )
+        path = blind.file(items(10))
+        die(case, load, blind, path, case.how)
+        assert read_load(blind.url, DATABASE, blind.request(path).load_key) is None
+        with pytest.raises(LoadRefused, match="cannot see points at it"):
+            load(blind, path, case.how, attempt=2)
+        assert blind.rows("SELECT name FROM items") == [("old",)]
+        audit_mysql(blind, "items", rows=0)
+        ((_, child),) = mysql_bench.rows(f"SHOW CREATE TABLE {other}.child")
+        assert f"REFERENCES `{mysql_bench.schema}`.`items`" in child
+    finally:
+        mariadb.run(f"DROP DATABASE {other}", "DROP USER blind@localhost")
 
 
 @dataclass(frozen=True)

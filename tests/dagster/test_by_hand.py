@@ -93,3 +93,27 @@ def test_unknown_cron_job_is_named(by_hand: ByHand) -> None:
     """A Launchpad run of a cron job that does not exist fails with its name."""
     result = by_hand.run("sample_handler", {"cron": "nightly"})
     assert "nightly" in failure(result)
+
+
+@pytest.mark.parametrize(
+    ("job", "params", "fused"),
+    [
+        ("pipeline_fused", {}, True),
+        ("pipeline", {"fused": True}, True),
+        ("pipeline_fused", {"fused": False}, False),
+    ],
+)
+def test_a_pipeline_is_one_handler_in_either_job(
+    by_hand: ByHand, job: str, params: dict[str, Any], *, fused: bool
+) -> None:
+    """The job pipeline_fused asks for one stream; whichever job it is, the params decide."""
+    result = by_hand.run(job, {"params": {"dataset": "sample", **params}})
+    assert result.success
+    with transaction(by_hand.runtime.engine) as connection:
+        (row,) = list_executions(connection)
+    assert (row.handler_name, row.status) == ("pipeline", Status.SUCCESS)
+    assert isinstance(row.result, dict)
+    assert row.result["load"]["rows"] == 100
+    assert ("file" in row.result["validate"]) is not fused
+    made = [event.asset_key for event in result.all_events if event.is_step_materialization]
+    assert [key.path[-1] for key in made if key is not None] == ["parquet", "valid", "sample"]

@@ -27,10 +27,10 @@ def definitions(project: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definition
 
 
 def test_one_job_and_schedule_per_handler(definitions: dg.Definitions) -> None:
-    """Each built-in handler has its job and its minute schedule, on by default."""
+    """Each built-in handler has its job and its minute schedule; pipeline has a second job."""
     repository = definitions.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == set(HANDLERS)
+    assert jobs == {*HANDLERS, "pipeline_fused"}
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert set(schedules) == {f"cron_{name}" for name in HANDLERS}
     for name in HANDLERS:
@@ -45,7 +45,7 @@ def test_sensors_target_every_job(definitions: dg.Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in definitions.get_repository_def().sensor_defs}
     assert set(sensors) == {"kafka_events", "reconciler"}
     for sensor in sensors.values():
-        assert {target.job_name for target in sensor.targets} == set(HANDLERS)
+        assert {target.job_name for target in sensor.targets} == {*HANDLERS, "pipeline_fused"}
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
@@ -57,13 +57,14 @@ def test_pipeline_has_its_three_ops_in_order(definitions: dg.Definitions) -> Non
         "validate",
         "load",
     ]
-    plain = definitions.resolve_job_def("sample_handler")
-    assert [node.name for node in plain.nodes_in_topological_order] == ["execute"]
+    for name in ("sample_handler", "pipeline_fused"):
+        plain = definitions.resolve_job_def(name)
+        assert [node.name for node in plain.nodes_in_topological_order] == ["execute"]
 
 
 def test_every_job_runs_in_process(definitions: dg.Definitions) -> None:
     """A warm worker executes the ops itself; results stay in memory."""
-    for name in HANDLERS:
+    for name in (*HANDLERS, "pipeline_fused"):
         job = definitions.resolve_job_def(name)
         assert job.executor_def.name == "in_process"
 

@@ -41,6 +41,19 @@ def test_a_launched_run_is_found_by_its_token(gateway: DagsterRunGateway) -> Non
     assert gateway.states([view.run_id]) == {view.run_id: RunState.STARTING}
 
 
+def test_a_fused_launch_is_a_run_of_the_second_job(
+    gateway: DagsterRunGateway, project: Path
+) -> None:
+    """Under which the UI shows it, with one op."""
+    launch = LaunchBatch(uuid4(), "pipeline", (1,), ParamSource.EVENT, fused=True)
+    run_id = gateway.launch(launch)
+    with open_instance(project) as instance:
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.job_name == "pipeline_fused"
+    assert run.tags["jobu/handler"] == "pipeline"
+
+
 def test_a_repeated_launch_sends_nothing_again(gateway: DagsterRunGateway) -> None:
     """The second call meets the existing run and leaves it as it is."""
     launch = batch()

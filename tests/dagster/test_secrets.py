@@ -245,6 +245,10 @@ BROKEN: Final = {
     "a bucket's password in its URL": {
         "JOBU_S3_BUCKETS": f'{{"lake": {{"endpoint_url": "http://u:{CANARY}@h"}}}}'
     },
+    "half a password of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:x@{CANARY}@h/d"},
+    "MySQL without a database": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h"},
+    "a strange option of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h/d?x={CANARY}"},
+    "a MySQL that is not there": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@127.0.0.1:1/d"},
     "a comment in it": {"JOBU_DATABASE_URL": f"postgresql://u:{CANARY} #@127.0.0.1:1/d"},
 }
 COMMANDS: Final = (("doctor",), ("executions", "list"), ("events", "send", "sample_handler"))

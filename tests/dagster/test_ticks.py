@@ -161,3 +161,30 @@ def test_reconciler_tick_returns_a_launch_whose_run_never_came(
     assert row.reason == "launch_lost"
     assert row.launch_count == 1
     assert "relaunch" in (data.skip_message or "")
+
+
+def test_a_fused_row_is_launched_in_its_own_job(runtime: Runtime, project: Path) -> None:
+    """The schedule can launch only job pipeline and leaves it; the sensor launches it at once."""
+    definitions = build_definitions(runtime.registry)
+    instance = open_instance(project)
+    values = {
+        "name": "often",
+        "cron_expression": "* * * * *",
+        "handler_name": "pipeline",
+        "handler_params": {"dataset": "sample", "fused": True},
+    }
+    add_job(runtime.engine, runtime.registry, runtime.settings.dispatcher, values, who="test")
+    with transaction(runtime.engine) as connection:
+        connection.execute(
+            sa.text("UPDATE cron_jobs SET dispatched_until = now() - interval '61 seconds'"),
+        )
+    at = datetime.now(UTC).replace(second=0, microsecond=0)
+    assert schedule_requests(definitions, "cron_pipeline", at, instance) == []
+    sensor = definitions.get_repository_def().get_sensor_def("reconciler")
+    with dg.build_sensor_context(instance=instance) as context:
+        (request,) = sensor.evaluate_tick(context).run_requests or []
+    with transaction(runtime.engine) as connection:
+        (row,) = list_executions(connection)
+    assert (row.handler_name, row.status) == ("pipeline", Status.QUEUED)
+    assert (request.job_name, request.run_key) == ("pipeline_fused", str(row.lease_token))
+    assert request.tags["jobu/handler"] == "pipeline"

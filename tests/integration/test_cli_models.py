@@ -23,7 +23,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from jobu_core.handlers.base import model
+from jobu_core.handlers.base import model, transform
 
 
 @model("Mixed")
@@ -37,6 +37,15 @@ class Mixed(BaseModel):
     @classmethod
     def _short(cls, value: str) -> str:
         return value[:3]
+
+
+@transform("shouted")
+def _shouted(frame):
+    '''Names in capitals.
+
+    More that nobody needs in a list.
+    '''
+    return frame
 
 
 @model("Whole")
@@ -55,7 +64,8 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "datasets.yaml").write_text(
         "datasets:\n"
-        "  mixed: {input: /data/raw/mixed.csv, model: Mixed, target: mixed, mode: replace}\n"
+        "  mixed: {input: /data/raw/mixed.csv, model: Mixed, target: mixed, mode: replace,\n"
+        "          transform: shouted}\n"
     )
     (tmp_path / "explained_models.py").write_text(MODELS)
     sys.modules.pop("explained_models", None)  # an earlier test's, whose file is gone
@@ -94,6 +104,17 @@ def test_models_are_listed_with_the_datasets_that_use_them() -> None:
     assert set(found) == {"Mixed", "Whole", "SampleRecord"}
     assert (found["Mixed"]["datasets"], found["Mixed"]["fields"]) == ("mixed", 4)
     assert found["Whole"]["datasets"] is None
+
+
+def test_transforms_are_listed_with_the_datasets_that_use_them() -> None:
+    """The first line of what they say of themselves, and where they are defined."""
+    (found,) = answer("transforms", "list")
+    assert found == {
+        "name": "shouted",
+        "datasets": "mixed (chunk)",
+        "what": "Names in capitals.",
+        "defined_in": "explained_models._shouted",
+    }
 
 
 def test_explain_tells_each_field_and_why() -> None:

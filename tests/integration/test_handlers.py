@@ -329,11 +329,9 @@ def test_params_that_cannot_work_are_refused_at_dispatch(
 @pytest.mark.parametrize(
     ("handler", "params"),
     [
-        ("pipeline", {"dataset": "sample", "fused": True}),
         ("pipeline", {"dataset": "sample", "mode": "upsert"}),
         ("pipeline", {"dataset": "sample", "keys": ["id"]}),
         ("db_loader", {"dataset": "sample", "input_path": PARQUET, "load_key": "content"}),
-        ("pandas_preprocess", {"input_path": RAW, "output_path": PARQUET, "transform": "clean"}),
     ],
 )
 def test_values_of_a_later_version_say_so(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from jobu_core.models import Status
 from jobu_core.store import launches, transitions
 from jobu_core.store.engine import transaction
-from tests.launch_support import WORKER, Jobs, fence_of
+from tests.launch_support import VERSION, WORKER, Jobs, fence_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -150,7 +151,7 @@ def test_a_claim_waits_for_the_claim_before_it(jobs: Jobs) -> None:
     with ThreadPoolExecutor(1) as pool:
         with transaction(jobs.engine) as first:
             launches.lock_launching(first)
-            due = launches.lock_due(first, handlers=["echo"], most=3)
+            due = launches.lock_due(first, scope=launches.Scope(["echo"]), most=3)
             first_batches = launches.queue(first, [[row] for row in due])
             second = pool.submit(jobs.claimed_ids)
             _wait_for_waiting_launcher(jobs)
@@ -253,3 +254,25 @@ def test_a_run_by_hand_takes_a_row_once(jobs: Jobs) -> None:
         assert launches.claim_for_run(connection, free, busy.token)
         assert not launches.claim_for_run(connection, free, busy.token)
     assert jobs.row(free).lease_token == busy.token
+
+
+def test_fused_rows_are_told_apart_and_can_be_left(jobs: Jobs) -> None:
+    """Only the boolean true of a handler that has a second job counts."""
+    jobs.worker(slots=10)
+    fused = jobs.add(params={"fused": True})
+    plain = [jobs.add(params={"fused": value}) for value in (False, "true", [True])]
+    scope = launches.Scope(["echo"], fusible=["echo"], with_fused=False)
+    with transaction(jobs.engine) as connection:
+        capacity = launches.read_capacity(
+            connection, scope=scope, code_version=VERSION, lease_seconds=30
+        )
+        left = launches.lock_due(connection, scope=scope, most=10)
+        every = launches.lock_due(connection, scope=replace(scope, with_fused=True), most=10)
+        unknown = launches.lock_due(connection, scope=launches.Scope(["echo"]), most=10)
+    assert capacity.due == 3
+    assert [row.id for row in left] == plain
+    assert [(row.id, row.fused) for row in every] == [
+        (fused, True),
+        *((id_, False) for id_ in plain),
+    ]
+    assert not any(row.fused for row in unknown)

@@ -242,10 +242,70 @@ def test_an_input_that_is_cut_is_an_outage(lake: Lake, s3_proxy: CuttingProxy) -
     assert lake.work() == []
 
 
-def test_a_pattern_finds_one_object(lake: Lake) -> None:
-    """As with files; several are refused until they can be read as one."""
-    told = lake.run("pipeline", PIPELINE | {"input_path": lake.s3.url("raw/t*.csv")})
-    assert told["preprocess"]["input_path"] == lake.input
+def test_a_pattern_reads_several_objects_in_order(lake: Lake) -> None:
+    """As with files: one after another by name, each row with its own place."""
+    lake.s3.put("raw/b.csv", b"id,name,value\n11,eleven,11\n12,,12\n")
+    lake.s3.put("raw/.hidden.csv", b"nothing\n")
+    url = lake.s3.url("raw/*.csv")
+    told = lake.run("pipeline", {"dataset": "sample", "max_errors": 2, "input_path": url})
+    assert told["preprocess"]["input_path"] == url
+    names = [each["name"] for each in told["preprocess"]["files"]]
+    assert names == [lake.s3.url("raw/b.csv"), lake.input]
+    rows = lake.project.bench.rows("SELECT id FROM sample ORDER BY id")
+    assert [row[0] for row in rows] == [1, 3, 11]
+    assert lake.work() == []
+
+
+FUSED = PIPELINE | {"fused": True}
+
+
+def test_one_stream_goes_from_an_object_to_the_table(lake: Lake) -> None:
+    """The same rows and the same objects as three stages make."""
+    three, one = (lake.s3.url(f"out/{name}/valid.parquet") for name in ("three", "one"))
+    lake.run("pipeline", PIPELINE | {"input_path": lake.input, "valid_path": three})
+    told = lake.run(
+        "pipeline", FUSED | {"input_path": lake.input, "valid_path": one}, execution_id=2
+    )
+    assert told["validate"]["output_path"] == one
+    assert told["validate"]["rejects_path"] == lake.s3.url("out/one/valid.rejects.parquet")
+    for name in ("valid.parquet", "valid.rejects.parquet"):
+        assert lake.s3.get(f"out/one/{name}") == lake.s3.get(f"out/three/{name}")
+    assert lake.project.bench.count("sample") == 2
+    assert lake.work() == []
+
+
+def test_a_stream_that_cannot_put_its_rows_loads_none(lake: Lake, s3_proxy: CuttingProxy) -> None:
+    """An object without a load may stay behind, a load without its object never."""
+    through = Lake(lake.project, lake.s3, endpoint_url=s3_proxy.endpoint)
+    params = FUSED | {"input_path": lake.input, "valid_path": lake.s3.url("out/valid.parquet")}
+    s3_proxy.cut_at(b"out/valid.parquet")
+    with pytest.raises(StorageUnavailable, match=r"out/valid\.parquet"):
+        through.run("pipeline", params)
+    assert not lake.project.bench.value("SELECT to_regclass('sample') IS NOT NULL")
+    told = lake.run("pipeline", params, attempt=2)
+    assert told["load"]["rows"] == 2
+    assert lake.table("out/valid.parquet").num_rows == 2
+    again = lake.run("pipeline", params, attempt=3)
+    assert again["load"]["reason"] == "already_loaded"
+    assert again["validate"]["output_path"] == params["valid_path"]
+    assert again["validate"]["rejects_path"] == lake.s3.url("out/valid.rejects.parquet")
+
+
+def test_too_many_rejects_of_a_stream_are_put_where_the_user_wants(lake: Lake) -> None:
+    """As those of stages; the valid rows of it are nowhere."""
+    with pytest.raises(RowsRejected):
+        lake.run(
+            "pipeline",
+            FUSED
+            | {
+                "strict": True,
+                "input_path": lake.input,
+                "valid_path": lake.s3.url("out/valid.parquet"),
+                "rejects_path": lake.s3.url("out/rejects.parquet"),
+            },
+        )
+    assert lake.table("out/rejects.parquet").num_rows == 2
+    assert lake.s3.names() == ["out/rejects.parquet", "raw/three.csv"]
 
 
 def test_a_missing_object_fails_or_is_skipped(lake: Lake) -> None:

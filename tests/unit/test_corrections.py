@@ -9,6 +9,7 @@ import pytest
 
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.pipeline.corrections import Rejected, export_rejected, read_corrections
+from jobu_core.pipeline.sources import InputFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ def test_a_message_gives_way_to_how_the_file_is_written(tmp_path: Path, csv: Csv
     source.write_bytes(data.encode(csv.encoding))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     rejected = Rejected("in.csv", digest, {1: f"☃ no{csv.delimiter} 'not'\n\"so\""})
-    assert export_rejected(source, rejected, csv=csv, output=output) == 1
+    files = (InputFile(source, "in.csv"),)
+    assert export_rejected(files, rejected, csv=csv, output=output) == 1
     found = read_corrections(output, rejected, name="out.csv", csv=csv)
     assert (found.columns, found.rows) == (("id", "name"), {1: ("1", "가")})

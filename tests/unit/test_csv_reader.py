@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobu_core.config.datasets import CsvOptions
-from jobu_core.errors import FileError, InvalidParams, NotAvailableYet
+from jobu_core.errors import FileError, InvalidParams
 from jobu_core.pipeline.csv_reader import RaggedRow, open_csv
 from jobu_core.pipeline.types import ROW_COLUMN
 
@@ -238,17 +238,6 @@ def test_file_that_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None
             open_csv(path, name=NAME, options=CsvOptions(), rename={}),
         ):
             pass
-
-
-def test_compressed_input_is_not_available_yet(path: Path) -> None:
-    """It is documented, so it is named instead of failing on its bytes."""
-    packed = path.with_suffix(".csv.gz")
-    packed.write_bytes(b"\x1f\x8b")
-    with (
-        pytest.raises(NotAvailableYet),
-        open_csv(packed, name=NAME, options=CsvOptions(), rename={}),
-    ):
-        pass
 
 
 @pytest.mark.parametrize("change", ["grow", "touch", "shrink"])

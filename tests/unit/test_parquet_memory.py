@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobu_core.pipeline.load.source import open_source
+from jobu_core.pipeline.load.source import ParquetInput
 from jobu_core.pipeline.parquet_writer import open_parquet
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_a_validation_reads_in_bounded_memory(large: Path) -> None:
 
 def test_a_load_reads_in_bounded_memory(large: Path) -> None:
     """A file larger than memory can be loaded."""
-    with open_source(large) as source:
+    with ParquetInput(large, "0" * 64).open() as source:
         assert _most_held(source.batches()) < FILE_BYTES / 4
 
 

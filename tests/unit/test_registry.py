@@ -185,6 +185,13 @@ def test_functions_without_a_model_take_anything(project: Path) -> None:
             ),
             "two handlers are named 'sample_handler'",
         ),
+        (
+            (
+                "from jobu_core.handlers import handler\n"
+                "@handler('pipeline_fused')\ndef mine(c, p): ..."
+            ),
+            "handler 'pipeline_fused': that is the job of 'pipeline' with fused: true",
+        ),
         *(
             (
                 f"from jobu_core.handlers import handler\n@handler({name!r})\ndef x(c, p): ...",

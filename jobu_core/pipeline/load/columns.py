@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString
 
-import pyarrow as pa
 from psycopg.rows import class_row
 
 from jobu_core.config.sources import suggest
-from jobu_core.errors import DataError, InvalidParams, SchemaMismatch
+from jobu_core.errors import InvalidParams, SchemaMismatch
+from jobu_core.pipeline.load.binary.pairs import binary_encoder
 from jobu_core.pipeline.load.identifiers import checked
 from jobu_core.pipeline.load.wire import TargetType, encoder
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
+    import pyarrow as pa
 
+    from jobu_core.pipeline.load.binary.cells import EncodeBinary
     from jobu_core.pipeline.load.wire import Encode
 
 _COLUMNS: Final[LiteralString] = """
@@ -82,6 +84,9 @@ class ColumnPlan:
     name: str
     shown: str
     encode: Encode
+    binary: EncodeBinary | None
+    """The same in COPY's binary format; None: this pair of types is only sent as text."""
+    required: bool = False
 
 
 def read_columns(connection: psycopg.Connection, table: int) -> tuple[TargetColumn, ...]:
@@ -123,7 +128,8 @@ def compare_columns(
         encode = encoder(field.type, column.type)
         differences += _against(field, column, nulls.get(field.name, 0), encode)
         if encode is not None:
-            plans.append(ColumnPlan(field.name, column.shown, encode))
+            binary = binary_encoder(field.type, column.type)
+            plans.append(ColumnPlan(field.name, column.shown, encode, binary, column.required))
     differences += [
         f"{column.name!r} of the table is not in the file"
         for column in target
@@ -132,17 +138,6 @@ def compare_columns(
     if not schema.names:
         differences.append("the file has no columns")
     return tuple(plans), tuple(differences)
-
-
-def encode_batch(batch: pa.RecordBatch, plans: Sequence[ColumnPlan]) -> pa.RecordBatch:
-    """Return the batch as the wire wants it; raises DataError naming the column."""
-    arrays = []
-    for plan in plans:
-        try:
-            arrays.append(plan.encode(batch.column(plan.name)))
-        except DataError as error:
-            raise DataError(f"column {plan.name!r}: {error}") from error
-    return pa.record_batch(arrays, names=[plan.name for plan in plans])
 
 
 def _extra(name: str, known: Mapping[str, TargetColumn]) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobu_core.pipeline.load import manifest, postgres, postgres_preview
+from jobu_core.pipeline.load import manifest, postgres, postgres_health, postgres_preview
+from jobu_core.pipeline.load.mysql import health as mysql_health
 from jobu_core.pipeline.load.mysql import loader as mysql
 from jobu_core.pipeline.load.mysql import preview as mysql_preview
+from jobu_core.pipeline.load.mysql import sweeping as mysql_sweeping
 from jobu_core.pipeline.load.mysql.connecting import SCHEMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobu_core.clock import Clock
+    from jobu_core.pipeline.load.health import Health, Wanted
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.manifest import Loaded
     from jobu_core.pipeline.load.previewed import LoadPreview
@@ -27,7 +32,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what ``load_parquet`` would do, as far as reading can tell; nothing is written.
 
-    What only the server's own checks find (a value too large for a narrower column,
+    What only the server's own checks find (a decimal of too many digits,
     a unique key, a trigger) is not seen. Raises FileError for the file, LoadRefused
     for a forbidden target, TargetUnavailable when the database is not there.
     """
@@ -54,6 +59,25 @@ def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
     if is_mysql(url):
         return mysql.replaced_by(url, target, load_id)
     return manifest.replaced_by(url, target, load_id)
+
+
+def examine_target(url: str, database: str, wanted: Sequence[Wanted]) -> Health:
+    """Return what would stop or slow loads into a target; nothing in it is changed.
+
+    Raises TargetUnavailable when it cannot be reached, ConfigError for the URL.
+    """
+    if is_mysql(url):
+        return mysql_health.examine(url, database, wanted)
+    return postgres_health.examine(url, database, wanted)
+
+
+def sweep(url: str, database: str) -> list[str]:
+    """Settle what killed replaces left in a target; return what was done, a line each.
+
+    PostgreSQL has nothing of the kind. A live load is left alone. Raises
+    TargetUnavailable when the server cannot be asked.
+    """
+    return mysql_sweeping.sweep(url, database) if is_mysql(url) else []
 
 
 def is_mysql(url: str) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.request import LoadRequest
+    from jobu_core.pipeline.load.source import Facts, Source
 
 _CREATE_LOCK: Final = 0x6A6F6275_00000002
 _EXISTS: Final[LiteralString] = "SELECT to_regclass('public.jobu_loads') IS NOT NULL"
@@ -44,10 +45,9 @@ CREATE INDEX IF NOT EXISTS ix_jobu_loads_target
 ON public.jobu_loads (target, effective_time DESC)
 """
 _CLAIM: Final[LiteralString] = """
-INSERT INTO public.jobu_loads (load_key, target, mode, rejected, source_sha256, params_sha256,
-                               execution_id, effective_time)
-VALUES (%(load_key)s, %(target)s, %(mode)s, %(rejected)s, %(source)s, %(params)s,
-        %(execution)s, %(effective)s)
+INSERT INTO public.jobu_loads (load_key, target, mode, params_sha256, execution_id,
+                               effective_time)
+VALUES (%(load_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s, %(effective)s)
 ON CONFLICT (load_key) DO NOTHING
 RETURNING load_id
 """
@@ -56,7 +56,9 @@ SELECT load_key, load_id, target, mode, rows, rejected, source_sha256, execution
 FROM public.jobu_loads WHERE load_key = %(load_key)s
 """
 _FINISH: Final[LiteralString] = """
-UPDATE public.jobu_loads SET rows = %(rows)s, loaded_at = clock_timestamp()
+UPDATE public.jobu_loads
+SET rows = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s,
+    loaded_at = clock_timestamp()
 WHERE load_id = %(load_id)s
 """
 _NEWER: Final[LiteralString] = """
@@ -112,8 +114,6 @@ def claim_load(connection: psycopg.Connection, request: LoadRequest) -> int | No
             "load_key": request.load_key,
             "target": request.target.in_database,
             "mode": request.mode.value,
-            "rejected": request.rejected,
-            "source": request.source_sha256,
             "params": request.params_sha256,
             "execution": request.execution_id,
             "effective": request.effective_time,
@@ -151,17 +151,18 @@ def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
         return None if found is None else int(found)
 
 
-def same_load(connection: psycopg.Connection, request: LoadRequest) -> Loaded:
+def same_load(connection: psycopg.Connection, request: LoadRequest, source: Source) -> Loaded:
     """Return the load that holds the request's key.
 
     Raises LoadRefused when it was made from other bytes: the same execution must
-    not stand for two inputs, and skipping would hide the second.
+    not stand for two inputs, and skipping would hide the second. A stream reads its
+    file for that, without making rows of it.
     """
     found = find_load(connection, request.load_key)
     if found is None:
         msg = f"load {request.load_key} was there a moment ago and is gone; removed by hand?"
         raise LoadRefused(msg)
-    if found.source_sha256 != request.source_sha256:
+    if found.source_sha256 != source.input_sha256():
         msg = (
             f"{request.target}: load {found.load_id} of execution {found.execution_id} was made "
             "from another input; a changed file needs a new execution"
@@ -170,9 +171,17 @@ def same_load(connection: psycopg.Connection, request: LoadRequest) -> Loaded:
     return found
 
 
-def finish_load(connection: psycopg.Connection, load_id: int, rows: int) -> None:
+def finish_load(connection: psycopg.Connection, load_id: int, rows: int, facts: Facts) -> None:
     """Complete the manifest row; the last write before commit."""
-    connection.execute(_FINISH, {"load_id": load_id, "rows": rows})
+    connection.execute(
+        _FINISH,
+        {
+            "load_id": load_id,
+            "rows": rows,
+            "rejected": facts.rejected,
+            "source": facts.sha256,
+        },
+    )
 
 
 def newer_exists(connection: psycopg.Connection, request: LoadRequest) -> bool:

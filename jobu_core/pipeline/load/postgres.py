@@ -1,4 +1,4 @@
-"""One Parquet file into one PostgreSQL table, in one transaction, exactly once.
+"""The rows of one source into one PostgreSQL table, in one transaction, exactly once.
 
 Manifest row, locks, guards, rows and swap commit together or not at all: an
 attempt that is killed leaves nothing, and the next one finds out by the manifest
@@ -33,16 +33,22 @@ from jobu_core.pipeline.load.replace import (
     choose_strategy,
     empty_in_place,
     lock_for_append,
+    rows_before,
 )
 from jobu_core.pipeline.load.request import LoadRequest, LoadResult, Mode, Outcome, Strategy
-from jobu_core.pipeline.load.rows import analyze, copy_rows, count_rows
+from jobu_core.pipeline.load.rows import (
+    acts_on_rows,
+    analyze,
+    analyze_changed,
+    copy_rows,
+    count_rows,
+)
 from jobu_core.pipeline.load.session import (
     bound_locks,
     end_older_attempts,
     mark_session,
     open_session,
 )
-from jobu_core.pipeline.load.source import Source, open_source
 from jobu_core.pipeline.load.swap import (
     SwapIncompleteError,
     lock_exclusively,
@@ -59,6 +65,8 @@ from jobu_core.pipeline.load.table import (
 
 if TYPE_CHECKING:
     from jobu_core.clock import Clock
+    from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.load.source import Source
 
 _log = structlog.get_logger(__name__)
 
@@ -77,7 +85,7 @@ class _Landed:
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
-    """Load the file, or find that it was loaded; returns what the manifest says.
+    """Load the rows, or find that they were loaded; returns what the manifest says.
 
     Raises SchemaMismatch, DataError or FileError for the user's data, LoadRefused
     for guards and forbidden targets, FenceLost from the request's lease check,
@@ -85,7 +93,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     database is not there. Whatever is raised, nothing of the load remains.
     """
     with (
-        open_source(request.path, request.hidden) as source,
+        request.input.open() as source,
         open_session(request.url, request.target.database, request.application_name) as connection,
     ):
         refuse_reserved(connection, request.target)
@@ -109,7 +117,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
 
 @dataclass(frozen=True, slots=True)
 class _Loader:
-    """One attempt's connection, file and request."""
+    """One attempt's connection, source and request."""
 
     connection: psycopg.Connection
     request: LoadRequest
@@ -131,7 +139,7 @@ class _Loader:
             return self._settle(error)
         reach("load.committed")
         if result.outcome is Outcome.LOADED and result.strategy != Strategy.SWAP:
-            analyze(self.connection, self.request.target)
+            analyze_changed(self.connection, self.request.target, result.rows)
             reach("load.analyzed")
         return result
 
@@ -152,7 +160,7 @@ class _Loader:
         mark_session(self.connection, self.mark)
         load_id = claim_load(self.connection, self.request)
         if load_id is None:
-            return self._already(same_load(self.connection, self.request))
+            return self._already(same_load(self.connection, self.request, self.source))
         reach("load.claimed")
         if self.request.mode is Mode.REPLACE:
             lock_target(self.connection, self.request)
@@ -161,7 +169,7 @@ class _Loader:
         landed = self._land(strategy, load_id)
         self.request.check_lease()
         reach("load.landed")
-        finish_load(self.connection, load_id, landed.rows)
+        finish_load(self.connection, load_id, landed.rows, self.source.known())
         reach("load.manifest_finished")
         return self._result(Outcome.LOADED, load_id=load_id, landed=landed)
 
@@ -170,16 +178,19 @@ class _Loader:
         if table is None and self.request.create:
             lock_target(self.connection, self.request)
             table = find_table(self.connection, self.request.target)
+        before = None
         if self.request.mode is Mode.REPLACE:
-            check_guards(self.connection, self.request, table, self.source.rows)
+            before = rows_before(self.connection, self.request, table)
+            if self.source.facts is not None:
+                check_guards(self.request, self.source.facts.rows, before)
         if table is None:
             return self._create()
         if self.request.mode is Mode.APPEND:
             return self._append()
         chosen = choose_strategy(self.connection, self.request.target, table, strategy)
         if chosen is Strategy.SWAP:
-            return self._swap(load_id)
-        return self._in_place(chosen)
+            return self._swap(load_id, before)
+        return self._in_place(chosen, before)
 
     def _create(self) -> _Landed:
         if not self.request.create:
@@ -194,7 +205,7 @@ class _Loader:
         table = require_table(self.connection, self.request.target)
         return self._copy(self._plan(table), "append")
 
-    def _in_place(self, chosen: Strategy) -> _Landed:
+    def _in_place(self, chosen: Strategy, before: int | None) -> _Landed:
         target = self.request.target
         table = empty_in_place(
             self.connection,
@@ -205,20 +216,21 @@ class _Loader:
             before=self._plan,
         )
         reach("load.emptied")
-        landed = self._copy(self._plan(table), chosen.value)
+        landed = self._copy(self._plan(table), chosen.value, before)
         self._insist(count_rows(self.connection, target, table), "in the table")
         return landed
 
-    def _swap(self, load_id: int) -> _Landed:
+    def _swap(self, load_id: int, before: int | None) -> _Landed:
         target = self.request.target
         table = require_table(self.connection, target)
         plans = self._plan(table)
         staged = stage_beside(self.connection, target, table, load_id)
         reach("swap.staged")
-        rows = copy_rows(self.connection, staged.name, self.source, plans)
+        rows = self._send(staged.name, plans, before)
         reach("swap.filled")
         self._insist(rows, "sent")
-        self._insist(count_rows(self.connection, staged.name, staged.new), "in the new table")
+        if acts_on_rows(self.connection, staged.new):
+            self._insist(count_rows(self.connection, staged.name, staged.new), "in the new table")
         analyze(self.connection, staged.name)
         self.request.check_lease()
         lock_exclusively(
@@ -239,15 +251,24 @@ class _Loader:
             table=str(self.request.target),
         )
 
-    def _copy(self, plans: tuple[ColumnPlan, ...], how: str) -> _Landed:
-        rows = copy_rows(self.connection, self.request.target, self.source, plans)
+    def _copy(self, plans: tuple[ColumnPlan, ...], how: str, before: int | None = None) -> _Landed:
+        rows = self._send(self.request.target, plans, before)
         self._insist(rows, "landed")
         return _Landed(rows, how, _shown(plans))
 
+    def _send(self, target: TableName, plans: tuple[ColumnPlan, ...], before: int | None) -> int:
+        """Send every row; then all of them are known, and what a stream left open is done."""
+        rows = copy_rows(self.connection, target, self.source, plans)
+        if self.request.mode is Mode.REPLACE:
+            check_guards(self.request, self.source.known().rows, before)
+        self.source.seal()
+        return rows
+
     def _insist(self, rows: int, where: str) -> None:
-        if rows != self.source.rows:
+        expected = self.source.known().rows
+        if rows != expected:
             raise LoadRefused(
-                f"{self.request.target}: {self.source.rows} rows in the file, {rows} {where}; "
+                f"{self.request.target}: {expected} rows in the file, {rows} {where}; "
                 "does a trigger or a rule of the table drop or add rows?"
             )
 
@@ -276,7 +297,7 @@ class _Loader:
             target=str(self.request.target),
             mode=self.request.mode.value,
             rows=0 if landed is None else landed.rows,
-            rejected=self.request.rejected,
+            rejected=0 if self.source.facts is None else self.source.facts.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
         )

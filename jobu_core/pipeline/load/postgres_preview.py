@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
-from jobu_core.pipeline.load.columns import compare_columns, encode_batch, read_columns
+from jobu_core.pipeline.load.columns import compare_columns, read_columns
+from jobu_core.pipeline.load.formats import BINARY, format_of
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
-from jobu_core.pipeline.load.replace import check_guards, choose_strategy
+from jobu_core.pipeline.load.replace import check_guards, choose_strategy, rows_before
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.pipeline.load.session import open_session
-from jobu_core.pipeline.load.source import open_source
 from jobu_core.pipeline.load.table import find_table, refuse_reserved, require_schema
 from jobu_core.pipeline.types import columns_of_schema
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.table import Table
 
 _READ_ONLY: Final[LiteralString] = "SET default_transaction_read_only = on"
-_WIRE: Final = "COPY csv"
+
+_NOT_PROVEN: Final = " (not proven in binary)"
 
 
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what a load of the request would do; raises as the dispatcher's says."""
     with (
-        open_source(request.path, request.hidden) as source,
+        request.input.open() as source,
         open_session(request.url, request.target.database, "jobu:try") as connection,
     ):
         connection.execute(_READ_ONLY)
@@ -43,7 +44,8 @@ def _preview(connection: psycopg.Connection, request: LoadRequest, source: Sourc
     how: str | None = None
     try:
         if request.mode is Mode.REPLACE:
-            check_guards(connection, request, table, source.rows)
+            before = rows_before(connection, request, table)
+            check_guards(request, source.known().rows, before)
         how = _way(connection, request, table)
     except (LoadRefused, SchemaMismatch) as error:
         problems.append(str(error))
@@ -79,7 +81,8 @@ def _made(schema: pa.Schema, problems: list[str]) -> tuple[ColumnPreview, ...]:
         problems.append(str(error))
         return ()
     return tuple(
-        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, _WIRE) for each in found
+        ColumnPreview(each.name, str(each.type.arrow), each.type.postgres, BINARY.name)
+        for each in found
     )
 
 
@@ -90,20 +93,23 @@ def _matched(
     there = read_columns(connection, table.oid)
     plans, differences = compare_columns(source.schema, source.nulls, there)
     problems += differences
+    way = format_of(plans)
     if not differences:
+        before = 0
         try:
             for batch in source.batches():
-                encode_batch(batch, plans)
+                way.encode(batch, plans, before)
+                before += batch.num_rows
         except DataError as error:
             problems.append(str(error))
     types = {each.name: each.shown for each in there}
-    sent = {each.name for each in plans}
+    sent = {each.name: way.name + ("" if each.binary else _NOT_PROVEN) for each in plans}
     return tuple(
         ColumnPreview(
             field.name,
             str(field.type),
             types.get(field.name),
-            _WIRE if field.name in sent else None,
+            sent.get(field.name),
         )
         for field in source.schema
     )

@@ -34,16 +34,23 @@ ORDER BY 1
 _log = structlog.get_logger(__name__)
 
 
-def check_guards(
-    connection: psycopg.Connection,
-    request: LoadRequest,
-    table: Table | None,
-    rows: int,
-) -> None:
-    """Raise LoadRefused when the new rows are too few to replace the old.
+def rows_before(
+    connection: psycopg.Connection, request: LoadRequest, table: Table | None
+) -> int | None:
+    """Return how many rows a replace would replace; None where no guard asks for it.
 
     Runs in a statement of its own after the target's lock, so that it sees what
     the load before it committed.
+    """
+    if request.guards.max_shrink is None or table is None:
+        return None
+    return count_rows(connection, request.target, table)
+
+
+def check_guards(request: LoadRequest, rows: int, before: int | None) -> None:
+    """Raise LoadRefused when the new rows are too few to replace the old.
+
+    ``before`` is what ``rows_before`` returned.
     """
     if rows == 0 and not request.guards.allow_empty:
         raise LoadRefused(
@@ -51,9 +58,8 @@ def check_guards(
             "(allow_empty: true if that is meant)"
         )
     shrink = request.guards.max_shrink
-    if shrink is None or table is None:
+    if shrink is None or before is None:
         return
-    before = count_rows(connection, request.target, table)
     if rows < before * (1 - shrink):
         raise LoadRefused(
             f"{request.target}: would shrink from {before} to {rows} rows, "

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.load.source import LoadInput
 
 
 class Mode(StrEnum):
@@ -64,9 +64,9 @@ def load_key(installation: str, root_execution_id: int, target: TableName) -> st
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """One Parquet file into one table, once per ``load_key``."""
+    """The rows of one input into one table, once per ``load_key``."""
 
-    path: Path
+    input: LoadInput
     target: TableName
     url: str
     """``postgresql://`` or ``mysql://`` URL of the target database; may hold a password."""
@@ -76,8 +76,6 @@ class LoadRequest:
     execution_id: int
     attempt: int
     effective_time: datetime
-    source_sha256: str
-    """Of the user's own bytes, never of an intermediate file."""
     params_sha256: str
     check_lease: Callable[[], None]
     """Raises FenceLost when the attempt does not own its execution any more."""
@@ -87,9 +85,6 @@ class LoadRequest:
     keys: tuple[str, ...] = ()
     """Columns that tell one row from another; for ``upsert`` only."""
     guards: Guards = Guards()
-    rejected: int = 0
-    hidden: tuple[str, ...] = ()
-    """Columns of the file that are jobu's own and not loaded."""
     lock_wait_seconds: float = 30.0
 
     @property

@@ -54,7 +54,8 @@ WHERE a.datname = current_database()
       AND ((l.classid::bigint << 32) | l.objid::bigint) = %(mark)s
   )
 """
-_COPY_PLACE: Final = re.compile(r', line (\d+)(?:, column ([^:"]+))?')
+_COPY_PLACE: Final = re.compile(r'^COPY .+?, line (\d+)(?:, column ([^:"\n]+))?', re.MULTILINE)
+"""Not the line of a JSON document, which the context tells before that of the row."""
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _MICROSECONDS: Final = 6
 _VARLENA_HEADER: Final = 4
 _MAX_DECIMAL128: Final = 38
-_MAX_DECIMAL256: Final = 76
 _NO_LIMIT: Final = -1
 _NUL: Final = pc.MatchSubstringOptions("\0")
 _CSV: Final = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
@@ -46,17 +45,26 @@ class TargetType:
     is_stock: bool = True
     """Whether the type lives in pg_catalog."""
 
+    @property
+    def key(self) -> str:
+        """What the tables of pairs call it."""
+        if self.is_enum:
+            return "enum"
+        if self.is_stock or self.name == "citext":
+            return self.name
+        return f"{self.name} of a user's own making"
+
 
 def encoder(source: pa.DataType, target: TargetType) -> Encode | None:
     """Return how values of ``source`` are written for ``target``; None = refused."""
     if isinstance(source, pa.DictionaryType):
-        inner, plain = encoder(source.value_type, target), _cast(source.value_type)
+        inner, plain = encoder(source.value_type, target), cast_to(source.value_type)
         return None if inner is None else lambda values: inner(plain(values))
     if pa.types.is_null(source):
         return _plain
     for belongs, into in _PAIRS:
         if belongs(source):
-            found = into.get(_key(target))
+            found = into.get(target.key)
             return None if found is None else found(source, target)
     return None
 
@@ -68,14 +76,6 @@ def to_csv(batch: pa.RecordBatch) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _key(target: TargetType) -> str:
-    if target.is_enum:
-        return "enum"
-    if target.is_stock or target.name == "citext":
-        return target.name
-    return f"{target.name} of a user's own making"
-
-
 def _plain(values: Values) -> Values:
     return values
 
@@ -84,7 +84,9 @@ def _as_is(_source: pa.DataType, _target: TargetType) -> Encode:
     return _plain
 
 
-def _cast(to: pa.DataType) -> Encode:
+def cast_to(to: pa.DataType) -> Encode:
+    """Return a cast that raises DataError rather than lose anything."""
+
     def encode(values: Values) -> Values:
         try:
             return values.cast(to, safe=True)
@@ -95,7 +97,7 @@ def _cast(to: pa.DataType) -> Encode:
 
 
 def _widened(to: pa.DataType) -> Callable[[pa.DataType, TargetType], Encode]:
-    return lambda _source, _target: _cast(to)
+    return lambda _source, _target: cast_to(to)
 
 
 def _integer_as_numeric(_source: pa.DataType, target: TargetType) -> Encode | None:
@@ -105,13 +107,14 @@ def _integer_as_numeric(_source: pa.DataType, target: TargetType) -> Encode | No
 
 def _decimal(source: pa.DataType, target: TargetType) -> Encode | None:
     """Let the server check the digits before the point; it would round those after."""
-    assert isinstance(source, (pa.Decimal128Type, pa.Decimal256Type))  # noqa: S101 - narrows a type
+    kind = cast("pa.Decimal128Type", source)  # or a narrower or wider one
     _, scale = precision_and_scale(target)
-    if scale is None or source.scale <= scale:
+    if scale is None or kind.scale <= scale:
         return _plain
-    if source.precision <= _MAX_DECIMAL128:
-        return _cast(pa.decimal128(_MAX_DECIMAL128, scale))
-    return _cast(pa.decimal256(_MAX_DECIMAL256, scale))
+    kept = max(1, kind.precision - (kind.scale - scale))
+    if kind.precision <= _MAX_DECIMAL128:
+        return cast_to(pa.decimal128(kept, scale))
+    return cast_to(pa.decimal256(kept, scale))
 
 
 def precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
@@ -124,7 +127,7 @@ def precision_and_scale(target: TargetType) -> tuple[int | None, int | None]:
 
 def _text(_source: pa.DataType, _target: TargetType) -> Encode:
     """Refuse NUL here, where the column is known; the server only knows the line."""
-    as_string = _cast(pa.large_string())
+    as_string = cast_to(pa.large_string())
 
     def encode(values: Values) -> Values:
         found = as_string(values)
@@ -158,17 +161,17 @@ def _timestamp(source: pa.DataType, target: TargetType) -> Encode | None:
         return None
     if (source.tz is not None) != (target.name == "timestamptz"):
         return None
-    return _cast(pa.timestamp("us", tz=None if source.tz is None else "UTC"))
+    return cast_to(pa.timestamp("us", tz=None if source.tz is None else "UTC"))
 
 
 def _time(_source: pa.DataType, target: TargetType) -> Encode | None:
-    return _cast(pa.time64("us")) if target.modifier in {_NO_LIMIT, _MICROSECONDS} else None
+    return cast_to(pa.time64("us")) if target.modifier in {_NO_LIMIT, _MICROSECONDS} else None
 
 
 def _interval(_source: pa.DataType, target: TargetType) -> Encode | None:
     if target.modifier != _NO_LIMIT:
         return None
-    exact = _cast(pa.duration("us"))
+    exact = cast_to(pa.duration("us"))
 
     def encode(values: Values) -> Values:
         counted = exact(values).cast(pa.int64()).cast(pa.string()).to_pylist()
@@ -219,11 +222,12 @@ def _fits_json(source: pa.DataType) -> bool:
         or pa.types.is_float64(source)
         or pa.types.is_boolean(source)
         or pa.types.is_null(source)
-        or _is_text(source),
+        or is_text(source),
     )
 
 
-def _is_text(source: pa.DataType) -> bool:
+def is_text(source: pa.DataType) -> bool:
+    """Whether the type is one of text."""
     return (
         pa.types.is_string(source)
         or pa.types.is_large_string(source)
@@ -231,7 +235,8 @@ def _is_text(source: pa.DataType) -> bool:
     )
 
 
-def _is_bytes(source: pa.DataType) -> bool:
+def is_bytes(source: pa.DataType) -> bool:
+    """Whether the type is one of bytes."""
     return (
         pa.types.is_binary(source)
         or pa.types.is_large_binary(source)
@@ -239,7 +244,8 @@ def _is_bytes(source: pa.DataType) -> bool:
     )
 
 
-def _is_nested(source: pa.DataType) -> bool:
+def is_nested(source: pa.DataType) -> bool:
+    """Whether the type is one of objects or lists."""
     return pa.types.is_struct(source) or pa.types.is_list(source) or pa.types.is_large_list(source)
 
 
@@ -253,7 +259,7 @@ _PAIRS: Final[tuple[tuple[Callable[[pa.DataType], bool], Mapping[str, Any]], ...
     (pa.types.is_decimal, {"numeric": _decimal}),
     (pa.types.is_boolean, {"bool": _as_is}),
     (
-        _is_text,
+        is_text,
         {
             "text": _text,
             "varchar": _bounded_text,
@@ -269,7 +275,7 @@ _PAIRS: Final[tuple[tuple[Callable[[pa.DataType], bool], Mapping[str, Any]], ...
     (pa.types.is_timestamp, {"timestamp": _timestamp, "timestamptz": _timestamp}),
     (pa.types.is_time, {"time": _time}),
     (pa.types.is_duration, {"interval": _interval}),
-    (_is_bytes, {"bytea": _bytes}),
-    (_is_nested, {"json": _json, "jsonb": _json}),
+    (is_bytes, {"bytea": _bytes}),
+    (is_nested, {"json": _json, "jsonb": _json}),
 )
 """Arrow family → column type → encoder. The only pairs that are loaded."""

@@ -19,6 +19,7 @@ from jobu_core.pipeline.validate.core_schema import complete
 from jobu_core.pipeline.validate.kernels import pc
 from jobu_core.pipeline.validate.plan import Mode, plain_type, plan_model
 from jobu_core.pipeline.validate.proofs import nothing, replaced
+from jobu_core.pipeline.validate.respelled import respelled
 from jobu_core.pipeline.validate.row_check import Refusal, RowCheck, refuse_unusable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobu_core.pipeline.rejects import Problem
+    from jobu_core.pipeline.spelling import Spelling
     from jobu_core.pipeline.types import Column
     from jobu_core.pipeline.validate.cell_check import Refusals
     from jobu_core.pipeline.validate.plan import FieldPlan
@@ -50,7 +52,9 @@ class Checked:
 class BatchCheck(Protocol):
     """A model made ready for batches of one input."""
 
-    columns: tuple[Column, ...]
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the model's fields are stored as."""
 
     def check(self, numbers: Cells, rows: Any) -> Checked:  # noqa: ANN401 - see the two kinds
         """Return the valid rows and what is wrong with the others."""
@@ -63,12 +67,28 @@ def batch_check(
     strings: bool,
     types: Mapping[str, pa.DataType] | None,
     source_name: str,
+    spelling: Spelling | None = None,
 ) -> BatchCheck:
     """Hold the model against columns of these types; None: records, each with its own keys.
 
+    ``spelling`` is how the file writes numbers and moments down in columns of text.
     Raises FileError with every missing or forbidden column, SchemaMismatch for
     fields that no column can store, ConfigError for an unusable model.
     """
+    check = _plain_check(model, options, strings=strings, types=types, source_name=source_name)
+    if spelling is None or types is None:
+        return check
+    return respelled(check, spelling, model, options, types)
+
+
+def _plain_check(
+    model: type[BaseModel],
+    options: ValidationOptions,
+    *,
+    strings: bool,
+    types: Mapping[str, pa.DataType] | None,
+    source_name: str,
+) -> BatchCheck:
     names = None if types is None else tuple(types)
     columns = columns_of_model(complete(model), options.decimals)
     refuse_unusable(model, strings=strings, columns=names, source_name=source_name)

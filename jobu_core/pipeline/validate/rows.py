@@ -21,8 +21,10 @@ import pyarrow as pa
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
-from jobu_core.pipeline.preprocess import ragged_problem, refuse_overwrite
+from jobu_core.pipeline.preprocess import refuse_overwrite
+from jobu_core.pipeline.processing import ragged_problem
 from jobu_core.pipeline.rejects import reject_log, rejects_beside
+from jobu_core.pipeline.sources import RowPlaces
 from jobu_core.pipeline.types import arrow_schema
 from jobu_core.pipeline.validate.batch_check import batch_check
 from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobu_core.pipeline.csv_reader import RaggedRow
-    from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
+    from jobu_core.pipeline.parquet_writer import Reader
     from jobu_core.pipeline.rejects import RejectLog
     from jobu_core.pipeline.validate.batch_check import BatchCheck
     from jobu_core.pipeline.validate.source import RowBatch, RowSource
@@ -62,7 +64,7 @@ def validate_file(
     the ValidationReport) beyond the limits; then the output is as it was and the
     rejects are written.
     """
-    refuse_overwrite(source, output_path, rejects_path or rejects_beside(output_path))
+    refuse_overwrite([source], output_path, rejects_path or rejects_beside(output_path))
     with open_rows(source, name=source_name, csv=csv or CsvOptions(), rename=rename or {}) as rows:
         return _validate(
             rows,
@@ -108,7 +110,12 @@ def _validate(
     read_by: Reader = "anyone",
 ) -> ValidationReport:
     check = batch_check(
-        model, options, strings=source.strings, types=source.types, source_name=source.name
+        model,
+        options,
+        strings=source.strings,
+        types=source.types,
+        source_name=source.name,
+        spelling=source.spelling,
     )
     rejects_at = rejects_path or rejects_beside(output_path)
     with (
@@ -116,8 +123,9 @@ def _validate(
         write_parquet(output_path, arrow_schema(check.columns), read_by) as output,
         ahead(source.batches()) as batches,
     ):
+        rejects.places = RowPlaces(source.files)
         for batch in batches:
-            _check_batch(batch, check, output, rejects)
+            output.write(hold_batch(batch, check, rejects))
             if checkpoint is not None:
                 checkpoint(output.rows + rejects.rejected)
         report = ValidationReport(
@@ -133,7 +141,7 @@ def _validate(
             sha256=source.sha256,
         )
         all_rejected = report.rejected + report.rejected_before
-        output.describe(Provenance(source.name, source.sha256, "typed", all_rejected))
+        output.describe(Provenance(source.name, source.sha256, "typed", all_rejected, source.files))
         rejects.enforce(
             options.limits,
             report.rows + report.rejected_before,
@@ -143,10 +151,8 @@ def _validate(
     return report
 
 
-def _check_batch(
-    batch: RowBatch, check: BatchCheck, output: ParquetOutput, rejects: RejectLog
-) -> None:
-    """Write the valid rows of one batch and log the others in file order."""
+def hold_batch(batch: RowBatch, check: BatchCheck, rejects: RejectLog) -> pa.RecordBatch:
+    """Return the valid rows of one batch and log the others in file order."""
     ragged = list(batch.ragged)
     found = check.check(batch.numbers, batch.rows)
     refused = pa.array([at for at, _ in found.refused], pa.int64())
@@ -157,7 +163,7 @@ def _check_batch(
         rejects.add(number, problems, _row(batch.rows, at) if rejects.show_values else {})
     for left in ragged:
         _add_ragged(left, rejects)
-    output.write(found.valid)
+    return found.valid
 
 
 def _row(rows: pa.RecordBatch | list[Any], at: int) -> Any:  # noqa: ANN401 - a record may be anything

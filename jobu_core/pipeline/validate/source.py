@@ -18,6 +18,7 @@ from jobu_core.pipeline.parquet_writer import (
     open_parquet,
     provenance_of,
 )
+from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import ROW_COLUMN
 from jobu_core.pipeline.validate.readable import python_type, readable
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from jobu_core.config.datasets import CsvOptions
     from jobu_core.pipeline.csv_reader import CsvReader, RaggedRow
+    from jobu_core.pipeline.sources import SourceFile
     from jobu_core.pipeline.validate.proofs import Cells
 
 MOST_ROWS: Final = 65_536
@@ -69,6 +71,14 @@ class RowSource(Protocol):
         """Rows that an earlier stage rejected."""
 
     @property
+    def spelling(self) -> Spelling:
+        """How columns of text write numbers and moments down."""
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The user's files that the rows are numbered through, if they are several."""
+
+    @property
     def sha256(self) -> str:
         """Hash of the user's bytes, once the batches are exhausted."""
 
@@ -89,7 +99,7 @@ def open_rows(
             raise FileError(f"{name}: changed while it was read")
         return
     with open_csv(path, name=name, options=csv, rename=rename) as reader:
-        yield CsvRows(reader, name)
+        yield CsvRows(reader, name, Spelling.of(csv))
 
 
 class CsvRows:
@@ -97,10 +107,12 @@ class CsvRows:
 
     strings = True
     rejected_before = 0
+    files: tuple[SourceFile, ...] = ()
 
-    def __init__(self, reader: CsvReader, name: str) -> None:
+    def __init__(self, reader: CsvReader, name: str, spelling: Spelling) -> None:
         """Read from ``reader``, once."""
         self._reader = reader
+        self.spelling = spelling
         self.name = name
         self.types: Mapping[str, pa.DataType] | None = dict.fromkeys(reader.columns, pa.string())
 
@@ -131,6 +143,8 @@ class ParquetRows:
         self._path_name = name
         self.name = found.source_file
         self.rejected_before = found.rejected
+        self.files: tuple[SourceFile, ...] = found.files
+        self.spelling = found.spelling
         self.sha256 = found.source_sha256
         types = {
             field.name: python_type(field.type)
@@ -157,7 +171,9 @@ class RecordRows:
 
     strings = False
     rejected_before = 0
+    files: tuple[SourceFile, ...] = ()
     types: Mapping[str, pa.DataType] | None = None
+    spelling = Spelling()
 
     def __init__(self, records: Sequence[object], name: str) -> None:
         """Take ``records``; their number is their place, from 1."""

@@ -24,6 +24,8 @@ NO_SUCH_TABLE: Final = 1146
 NO_SUCH_THREAD: Final = 1094
 INTERRUPTED: Final = frozenset({1205, 1317, 1969, 3024})
 """A lock or a statement was not granted the time it needed."""
+REFERENCED: Final = frozenset({1217, 1451, 1701, 1732, 3730})
+"""A table cannot go or be emptied: foreign keys of others point at it."""
 MAY_NOT: Final = frozenset({1044, 1142, 1143, 1227})
 """The user lacks a privilege."""
 
@@ -69,7 +71,16 @@ _DATA: Final[Mapping[int, str]] = {
     3156: "invalid JSON",
     3819: "a check constraint refused the row",
     4025: "a check constraint refused the row",
+    1586: "duplicate key",
+    1761: "duplicate key of a table with a foreign key",
+    1762: "duplicate key of a table with a foreign key",
+    1859: "duplicate key",
+    4035: "invalid JSON",
+    4036: "invalid JSON",
+    4037: "invalid JSON",
     4038: "invalid JSON",
+    4039: "invalid JSON",
+    4040: "invalid JSON",
 }
 _COLUMN: Final = re.compile(r"[Cc]olumn (?:[`'].*[`.'])?[`']([^`']+)[`']")
 _ROW: Final = re.compile(r" at row (\d+)\Z")

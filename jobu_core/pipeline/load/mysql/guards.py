@@ -1,4 +1,4 @@
-"""What forbids a load into MySQL before a row is sent."""
+"""What forbids a load into MySQL whatever its columns are."""
 
 from __future__ import annotations
 
@@ -22,8 +22,18 @@ def refuse_truncate(request: LoadRequest) -> None:
         )
 
 
-def check_guards(session: Session, request: LoadRequest, rows: int, *, there: bool) -> None:
-    """Raise LoadRefused when ``rows`` are too few to replace those of a table."""
+def rows_before(session: Session, request: LoadRequest, *, there: bool) -> int | None:
+    """Return how many rows a replace would replace; None where no guard asks for it."""
+    if request.mode is not Mode.REPLACE or request.guards.max_shrink is None or not there:
+        return None
+    return count_rows(session, request.target)
+
+
+def check_guards(request: LoadRequest, rows: int, before: int | None) -> None:
+    """Raise LoadRefused when ``rows`` are too few to replace those of a table.
+
+    ``before`` is what ``rows_before`` returned.
+    """
     if request.mode is not Mode.REPLACE:
         return
     if rows == 0 and not request.guards.allow_empty:
@@ -32,9 +42,8 @@ def check_guards(session: Session, request: LoadRequest, rows: int, *, there: bo
             "(allow_empty: true if that is meant)"
         )
     shrink = request.guards.max_shrink
-    if shrink is None or not there:
+    if shrink is None or before is None:
         return
-    before = count_rows(session, request.target)
     if rows < before * (1 - shrink):
         raise LoadRefused(
             f"{request.target}: would shrink from {before} to {rows} rows, "

@@ -1,4 +1,4 @@
-"""One Parquet file into one MySQL table, exactly once.
+"""The rows of one source into one MySQL table, exactly once.
 
 Append and upsert commit their rows and their manifest row together. A replace is a
 RENAME that the manifest follows, or a DELETE in one transaction; ``swap_ledger.py``
@@ -18,7 +18,7 @@ from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate
+from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
 from jobu_core.pipeline.load.mysql.manifest import (
     claim_load,
     ensure_manifest,
@@ -55,7 +55,6 @@ from jobu_core.pipeline.load.mysql.tables import (
 )
 from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys, merge, stage_rows
 from jobu_core.pipeline.load.request import LoadResult, Mode, Outcome, Strategy
-from jobu_core.pipeline.load.source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +79,7 @@ class _Landed:
 
 
 def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult:
-    """Load the file, or find that it was loaded; returns what the manifest says.
+    """Load the rows, or find that they were loaded; returns what the manifest says.
 
     Raises SchemaMismatch, DataError or FileError for the user's data, LoadRefused
     for guards and forbidden targets, FenceLost from the request's lease check,
@@ -88,7 +87,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     server is not there. Whatever is raised, readers see nothing of the load.
     """
     with (
-        open_source(request.path, request.hidden) as source,
+        request.input.open() as source,
         open_session(request.url, request.target.database) as session,
     ):
         refuse_reserved(session, request.target)
@@ -122,7 +121,7 @@ def replaced_by(url: str, target: TableName, load_id: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Loader:
-    """One attempt's session, file and request."""
+    """One attempt's session, source and request."""
 
     session: Session
     request: LoadRequest
@@ -149,11 +148,13 @@ class _Loader:
         reach("mysql_load.settled")
         found = find_load(session, request.load_key)
         if found is not None:
-            return self._already(insist_same(found, request))
+            return self._already(insist_same(found, request, self.source))
         if request.mode is Mode.REPLACE and newer_exists(session, request):
             return self._result(Outcome.STALE_REPLACE)
         there = find_table(session, request.target)
-        check_guards(session, request, self.source.rows, there=there)
+        before = rows_before(session, request, there=there)
+        if self.source.facts is not None:
+            check_guards(request, self.source.facts.rows, before)
         if not there:
             try:
                 return self._make()
@@ -162,30 +163,49 @@ class _Loader:
         if request.mode is Mode.APPEND:
             release_lock(session, lock)
             return self._append()
-        return self._upsert() if request.mode is Mode.UPSERT else self._replace()
+        return self._upsert() if request.mode is Mode.UPSERT else self._replace(before)
 
     def _make(self) -> LoadResult:
         if self.request.mode is Mode.UPSERT:
             insist_on_keys(self.request.keys, self.request.target)
-        rows, plans = make_new(self.session, self.request, self.source, self._plan, self.clock)
+        rows, plans = make_new(
+            self.session,
+            self.request,
+            self.source,
+            self._plan,
+            self.clock,
+            accept=lambda: self._accept(None),
+        )
         return self._recorded(_Landed(rows, "create", _shown(plans)))
 
-    def _replace(self) -> LoadResult:
+    def _accept(self, before: int | None) -> None:
+        """Hold the rows, all read by now, against the guards; then finish the source."""
+        check_guards(self.request, self.source.known().rows, before)
+        self.source.seal()
+
+    def _replace(self, before: int | None) -> LoadResult:
         if self.request.strategy is Strategy.DELETE:
-            return self._in_place()
+            return self._in_place(before)
         plans = self._plan(self.request.target)
         try:
-            rows = swap_in(self.session, self.request, self.source, plans, self.clock)
+            rows = swap_in(
+                self.session,
+                self.request,
+                self.source,
+                plans,
+                self.clock,
+                accept=lambda: self._accept(before),
+            )
         except CannotSwapError as error:
             if self.request.strategy is Strategy.SWAP:
                 msg = f"{self.request.target} cannot be swapped: {error}"
                 raise LoadRefused(msg) from error
             _log.info("replace_in_place", table=str(self.request.target), reasons=error.reasons)
-            return self._in_place()
+            return self._in_place(before)
         return self._recorded(_Landed(rows, Strategy.SWAP.value, _shown(plans)))
 
     def _append(self) -> LoadResult:
-        return self._transact(self._append_rows)
+        return self._transact(self._append_rows, None)
 
     def _append_rows(self) -> _Landed:
         plans = self._plan(self.request.target)
@@ -193,7 +213,7 @@ class _Loader:
         self._insist(rows, "landed")
         return _Landed(rows, "append", _shown(plans))
 
-    def _in_place(self) -> LoadResult:
+    def _in_place(self, before: int | None) -> LoadResult:
         """Delete and load in one transaction; readers keep the old rows until commit.
 
         In REPEATABLE READ the DELETE also locks the places between the rows, so that
@@ -208,7 +228,7 @@ class _Loader:
                 f"foreign keys: {', '.join(changing)}"
             )
         self.session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        return self._transact(self._delete_and_load)
+        return self._transact(self._delete_and_load, before)
 
     def _delete_and_load(self) -> _Landed:
         target = self.request.target
@@ -236,22 +256,26 @@ class _Loader:
                 )
             return _Landed(rows, Mode.UPSERT.value, _shown(plans))
 
-        return self._transact(land)
+        return self._transact(land, None)
 
-    def _transact(self, land: Callable[[], _Landed]) -> LoadResult:
-        """Commit the manifest's row together with what ``land`` writes."""
+    def _transact(self, land: Callable[[], _Landed], before: int | None) -> LoadResult:
+        """Commit the manifest's row together with what ``land`` writes.
+
+        ``before`` is for the guards of a replace.
+        """
         committing = False
         try:
             with self.session.transaction():
                 load_id = claim_load(self.session, self.request)
                 if load_id is None:
-                    return self._already(same_load(self.session, self.request))
+                    return self._already(same_load(self.session, self.request, self.source))
                 reach("mysql_load.claimed")
                 self._keep_structure()
                 landed = land()
+                self._accept(before)
                 self.request.check_lease()
                 reach("mysql_load.landed")
-                finish_load(self.session, load_id, landed.rows)
+                finish_load(self.session, load_id, landed.rows, self.source.known())
                 reach("mysql_load.manifest_finished")
                 committing = True
         except err.Error:
@@ -285,9 +309,10 @@ class _Loader:
         )
 
     def _insist(self, rows: int, where: str) -> None:
-        if rows != self.source.rows:
+        expected = self.source.known().rows
+        if rows != expected:
             raise LoadRefused(
-                f"{self.request.target}: {self.source.rows} rows in the file, {rows} {where}; "
+                f"{self.request.target}: {expected} rows in the file, {rows} {where}; "
                 "does a trigger of the table add rows?"
             )
 
@@ -323,7 +348,7 @@ class _Loader:
             target=str(self.request.target),
             mode=self.request.mode.value,
             rows=0 if landed is None else landed.rows,
-            rejected=self.request.rejected,
+            rejected=0 if self.source.facts is None else self.source.facts.rejected,
             strategy=None if landed is None else landed.strategy,
             columns=() if landed is None else landed.columns,
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
+    from jobu_core.pipeline.load.source import Facts, Source
 
 _CREATE_LOADS: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS {loads} (
@@ -43,17 +44,18 @@ CREATE TABLE IF NOT EXISTS {loads} (
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 """
 _CLAIM: Final[LiteralString] = """
-INSERT INTO {loads} (load_key, target, mode, rejected, source_sha256, params_sha256,
-                     execution_id, effective_time)
-VALUES (%(load_key)s, %(target)s, %(mode)s, %(rejected)s, %(source)s, %(params)s,
-        %(execution)s, %(effective)s)
+INSERT INTO {loads} (load_key, target, mode, params_sha256, execution_id, effective_time)
+VALUES (%(load_key)s, %(target)s, %(mode)s, %(params)s, %(execution)s, %(effective)s)
 """
 _FIND: Final[LiteralString] = """
 SELECT load_key, load_id, target, mode, `rows`, rejected, source_sha256, execution_id
 FROM {loads} WHERE load_key = %(load_key)s {waiting}
 """
 _FINISH: Final[LiteralString] = """
-UPDATE {loads} SET `rows` = %(rows)s, loaded_at = utc_timestamp(6) WHERE load_id = %(load_id)s
+UPDATE {loads}
+SET `rows` = %(rows)s, rejected = %(rejected)s, source_sha256 = %(source)s,
+    loaded_at = utc_timestamp(6)
+WHERE load_id = %(load_id)s
 """
 _NEWER: Final[LiteralString] = """
 SELECT EXISTS (
@@ -100,8 +102,6 @@ def claim_load(session: Session, request: LoadRequest) -> int | None:
         "load_key": request.load_key,
         "target": request.target.in_database,
         "mode": request.mode.value,
-        "rejected": request.rejected,
-        "source": request.source_sha256,
         "params": request.params_sha256,
         "execution": request.execution_id,
         "effective": in_utc(request.effective_time),
@@ -137,19 +137,22 @@ def find_replacement(session: Session, target: TableName, load_id: int) -> int |
     return None if found is None else int(found)
 
 
-def same_load(session: Session, request: LoadRequest) -> Loaded:
+def same_load(session: Session, request: LoadRequest, source: Source) -> Loaded:
     """Return the load that holds the request's key; raises as ``insist_same``."""
     found = find_load(session, request.load_key)
     if found is None:
         raise LoadRefused(
             f"load {request.load_key} was there a moment ago and is gone; removed by hand?"
         )
-    return insist_same(found, request)
+    return insist_same(found, request, source)
 
 
-def insist_same(found: Loaded, request: LoadRequest) -> Loaded:
-    """Return ``found``; raises LoadRefused when it was made from other bytes."""
-    if found.source_sha256 != request.source_sha256:
+def insist_same(found: Loaded, request: LoadRequest, source: Source) -> Loaded:
+    """Return ``found``; raises LoadRefused when it was made from other bytes.
+
+    A stream reads its file for that, without making rows of it.
+    """
+    if found.source_sha256 != source.input_sha256():
         raise LoadRefused(
             f"{request.target}: load {found.load_id} of execution {found.execution_id} was made "
             "from another input; a changed file needs a new execution"
@@ -157,9 +160,15 @@ def insist_same(found: Loaded, request: LoadRequest) -> Loaded:
     return found
 
 
-def finish_load(session: Session, load_id: int, rows: int) -> None:
+def finish_load(session: Session, load_id: int, rows: int, facts: Facts) -> None:
     """Complete the manifest row; the last write before commit."""
-    session.run(_FINISH, {"load_id": load_id, "rows": rows}, loads=loads_of(session))
+    values = {
+        "load_id": load_id,
+        "rows": rows,
+        "rejected": facts.rejected,
+        "source": facts.sha256,
+    }
+    session.run(_FINISH, values, loads=loads_of(session))
 
 
 def newer_exists(session: Session, request: LoadRequest) -> bool:

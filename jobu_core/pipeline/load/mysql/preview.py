@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from jobu_core.errors import DataError, LoadRefused, SchemaMismatch
 from jobu_core.pipeline.load.mysql.columns import compare_columns, encode_batch, read_columns
-from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate
+from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
 from jobu_core.pipeline.load.mysql.session import open_session
 from jobu_core.pipeline.load.mysql.swap import against_swap
 from jobu_core.pipeline.load.mysql.tables import find_table, refuse_reserved, require_schema
 from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys
 from jobu_core.pipeline.load.previewed import ColumnPreview, LoadPreview
 from jobu_core.pipeline.load.request import Mode, Strategy
-from jobu_core.pipeline.load.source import open_source
 from jobu_core.pipeline.types import columns_of_schema
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ _READ_ONLY: Final[LiteralString] = "SET SESSION TRANSACTION READ ONLY"
 def preview_load(request: LoadRequest) -> LoadPreview:
     """Return what a load of the request would do; raises as the dispatcher's says."""
     with (
-        open_source(request.path, request.hidden) as source,
+        request.input.open() as source,
         open_session(request.url, request.target.database) as session,
     ):
         session.run(_READ_ONLY)
@@ -42,7 +41,7 @@ def _preview(session: Session, request: LoadRequest, source: Source) -> LoadPrev
     problems: list[str] = []
     how: str | None = None
     try:
-        check_guards(session, request, source.rows, there=there)
+        check_guards(request, source.known().rows, rows_before(session, request, there=there))
         how = _way(session, request, there=there)
     except (LoadRefused, SchemaMismatch) as error:
         problems.append(str(error))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.source import Source
 
 _CHUNK_BYTES: Final = 256 * 1024
-"""One packet of LOAD DATA; far below any server's max_allowed_packet."""
+"""One packet of LOAD DATA, unless the server takes less."""
 _INSERT_BYTES: Final = 1024 * 1024
 """One INSERT, unless the server takes less."""
 _PACKET_OVERHEAD: Final = 1024
@@ -56,10 +56,10 @@ def send_rows(
     plans: Sequence[ColumnPlan],
     on_duplicate: OnDuplicate = OnDuplicate.FAIL,
 ) -> int:
-    """Send every row of the file and return how many landed, replaced ones twice.
+    """Send every row of the source and return how many landed, replaced ones twice.
 
-    Raises LoadRefused when the file gave another number of rows than its footer
-    says, DataError when the server refuses or changes a value.
+    Raises LoadRefused when the source gave another number of rows than it says it
+    has, DataError when the server refuses or changes a value.
     """
     counted = _Counted(source)
     if session.server.local_infile:
@@ -67,15 +67,16 @@ def send_rows(
     else:
         landed = _insert(session, target, counted, plans, on_duplicate)
     reach("mysql_rows.ended")
-    if counted.rows != source.rows:
+    expected = source.known().rows
+    if counted.rows != expected:
         raise LoadRefused(
-            f"{source.path.name}: footer says {source.rows} rows, {counted.rows} were read"
+            f"{source.name}: has {expected} rows by its own count, {counted.rows} were read"
         )
     return landed
 
 
 class _Counted:
-    """The batches of a file, and how many rows they had so far."""
+    """The batches of a source, and how many rows they had so far."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -109,7 +110,7 @@ def _load(
             )
     landed = session.streamed(
         _LOAD,
-        _csv(batches, plans),
+        _csv(batches, plans, min(_CHUNK_BYTES, session.server.max_packet // 2)),
         replacing=Sql("REPLACE" if on_duplicate is OnDuplicate.REPLACE else ""),
         table=table_name(target),
         columns=joined(columns),
@@ -127,13 +128,13 @@ def _warning(session: Session, count: int) -> str:
     return f"{count} values would not be stored as they are; the first: {first}"
 
 
-def _csv(batches: _Counted, plans: Sequence[ColumnPlan]) -> Iterator[memoryview]:
+def _csv(batches: _Counted, plans: Sequence[ColumnPlan], chunk_bytes: int) -> Iterator[memoryview]:
     for batch in batches:
         sink = pa.BufferOutputStream()
         pa_csv.write_csv(encode_batch(batch, plans), sink, _CSV)
         encoded = memoryview(sink.getvalue())
-        for start in range(0, len(encoded), _CHUNK_BYTES):
-            yield encoded[start : start + _CHUNK_BYTES]
+        for start in range(0, len(encoded), chunk_bytes):
+            yield encoded[start : start + chunk_bytes]
             reach("mysql_rows.chunk_sent")
 
 

@@ -30,8 +30,8 @@ SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
 NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO',
     time_zone = '+00:00', sql_notes = 1, foreign_key_checks = 1, unique_checks = 1,
-    sql_safe_updates = 0, sql_select_limit = DEFAULT, wait_timeout = %(patience)s,
-    net_read_timeout = %(patience)s, net_write_timeout = %(patience)s
+    sql_safe_updates = 0, sql_select_limit = DEFAULT, max_error_count = 64,
+    wait_timeout = %(patience)s, net_read_timeout = %(patience)s, net_write_timeout = %(patience)s
 """
 _ISOLATION: Final[LiteralString] = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _NO_TIMEOUT: Final[LiteralString] = "SET SESSION max_statement_time = 0"

@@ -54,7 +54,8 @@ class StreamingConnection(Connection):
                 if len(chunk):  # an empty one would mean the end
                     self.write_packet(chunk)
         finally:
-            self.write_packet(b"")
+            if self.open:  # else the connection was lost, and its error is on its way
+                self.write_packet(b"")
 
     def _read_query_result(self, unbuffered: bool = False) -> int | None:
         self._result: MySQLResult | None = None
@@ -82,7 +83,8 @@ class _Result(MySQLResult):
         try:
             connection.give(asked)
         except BaseException:
-            with suppress(err.Error):  # what stopped us says more
-                read_packet()
+            if connection.open:
+                with suppress(err.Error):  # what stopped us says more
+                    read_packet()
             raise
         self._read_ok_packet(read_packet())  # type: ignore[attr-defined]  # not in the stubs

@@ -7,22 +7,19 @@ is the old one's equal by what the server itself says of both.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, LiteralString
+from typing import TYPE_CHECKING, Final
 
 from pymysql import err
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused, TargetBusy
-from jobu_core.pipeline.load.mysql.failures import (
-    INTERRUPTED,
-    MAY_NOT,
-    TABLE_EXISTS,
-    number_of,
-)
+from jobu_core.errors import JobuError, LoadRefused, TargetBusy
+from jobu_core.pipeline.load.mysql.failures import MAY_NOT, TABLE_EXISTS, number_of
+from jobu_core.pipeline.load.mysql.renaming import RIGHTS, may_rename_beside, rename_in_time
 from jobu_core.pipeline.load.mysql.rows import send_rows
-from jobu_core.pipeline.load.mysql.statements import Sql, composed, joined
+from jobu_core.pipeline.load.mysql.statements import Sql
 from jobu_core.pipeline.load.mysql.statements import table as table_name
 from jobu_core.pipeline.load.mysql.swap_ledger import (
+    finish_or_give_back,
     finish_swap,
     mark_ready,
     note_swap,
@@ -49,16 +46,9 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
 
+    Accept = Callable[[], None]
     PlansFor = Callable[[TableName], Sequence[ColumnPlan]]
 
-LOCK_TRY_SECONDS: Final = 0.2
-"""How long one attempt may hold up those who come after it; MySQL counts whole seconds."""
-LOCK_PAUSE_SECONDS: Final = 0.1
-
-_RENAME: Final[LiteralString] = "RENAME TABLE {renames}"
-_RENAME_IN_TIME: Final[LiteralString] = (
-    "SET STATEMENT max_statement_time = %(seconds)s FOR RENAME TABLE {renames}"
-)
 _VERSIONED: Final = "WITH SYSTEM VERSIONING"
 
 
@@ -90,31 +80,39 @@ def swap_in(
     source: Source,
     plans: Sequence[ColumnPlan],
     clock: Clock,
+    *,
+    accept: Accept,
 ) -> int:
     """Replace the target's rows by renames; return how many there are now.
 
-    The caller holds the target's lock. Raises CannotSwapError when the new table
+    ``accept`` is called once they are beside it, to refuse them or to finish the
+    source. The caller holds the target's lock. Raises CannotSwapError when the new table
     would not be the old one's equal.
     """
     target = request.target
     reasons = against_swap(session, target)
+    if not may_rename_beside(session, target):
+        reasons.append(f"tables beside it need the rights {RIGHTS} on {target.schema}")
     if reasons:
         raise CannotSwapError(reasons)
     before = definition_of(session, target)
-    swap = note_swap(session, request, replacing=True)
+    swap = note_swap(session, request, definition=before)
     try:
         _copy_definition(session, swap, before)
         rows = _fill(session, swap, source, plans)
+        accept()
         request.check_lease()
-        _insist_unaltered(session, target, before)
         _continue_numbers(session, swap)
-        swap = mark_ready(session, swap, rows)
-        _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
+        swap = mark_ready(session, swap, rows, source.known())
+        wait = request.lock_wait_seconds
+        _rename(session, swap, wait_seconds=wait, clock=clock, before=before)
     except BaseException:
         _undo(session, swap)
         raise
     reach("mysql_swap.renamed")
-    finish_swap(session, swap)
+    undone = finish_or_give_back(session, swap, request.lock_wait_seconds, clock)
+    if undone is not None:
+        raise undone
     return rows
 
 
@@ -124,20 +122,28 @@ def make_new(
     source: Source,
     plans_for: PlansFor,
     clock: Clock,
+    *,
+    accept: Accept,
 ) -> tuple[int, Sequence[ColumnPlan]]:
     """Make the missing target, filled before it has its name; return rows and columns.
 
-    The caller holds the target's lock. Raises TableAppearedError when somebody else
-    made it meanwhile.
+    ``accept`` is called before it gets its name. The caller holds the target's lock.
+    Raises TableAppearedError when somebody else made it meanwhile.
     """
-    swap = note_swap(session, request, replacing=False)
+    if not may_rename_beside(session, request.target):
+        raise LoadRefused(
+            f"{request.target} does not exist, and a load that makes it needs the rights "
+            f"{RIGHTS} on {request.target.schema}"
+        )
+    swap = note_swap(session, request, definition=None)
     try:
         create_table(session, swap.new, source.schema, keys=request.keys)
         reach("mysql_swap.made")
         plans = plans_for(swap.new)
         rows = _fill(session, swap, source, plans)
+        accept()
         request.check_lease()
-        swap = mark_ready(session, swap, rows)
+        swap = mark_ready(session, swap, rows, source.known())
         _rename(session, swap, wait_seconds=request.lock_wait_seconds, clock=clock)
     except BaseException:
         _undo(session, swap)
@@ -157,9 +163,10 @@ def _fill(
     with session.transaction():
         sent = send_rows(session, swap.new, source, plans)
         landed = count_rows(session, swap.new)
-    if not sent == landed == source.rows:
+    expected = source.known().rows
+    if not sent == landed == expected:
         raise LoadRefused(
-            f"{swap.target}: {source.rows} rows in the file, {sent} sent, {landed} in the new table"
+            f"{swap.target}: {expected} rows in the file, {sent} sent, {landed} in the new table"
         )
     session.rows("ANALYZE NO_WRITE_TO_BINLOG TABLE {table}", table=table_name(swap.new))
     reach("mysql_swap.filled")
@@ -199,51 +206,38 @@ def _continue_numbers(session: Session, swap: Swap) -> None:
         )
 
 
-def _rename(session: Session, swap: Swap, *, wait_seconds: float, clock: Clock) -> None:
-    """Rename by short attempts, so that nobody queues long behind us.
-
-    Raises TargetBusy after ``wait_seconds``. An attempt that was interrupted may have
-    succeeded all the same, so the tables are looked at.
-    """
-    give_up = clock.monotonic() + wait_seconds
-    while True:
-        try:
-            _try_rename(session, swap)
-        except err.Error as error:
-            if session.connection.open and was_renamed(session, swap):
-                return
-            if number_of(error) == TABLE_EXISTS:
-                raise TableAppearedError from None
-            if number_of(error) not in INTERRUPTED:
-                raise
-        else:
-            return
-        if clock.monotonic() >= give_up:
-            raise TargetBusy(
-                f"{swap.target}: readers or writers held the table for {wait_seconds:g} s"
-            )
-        clock.sleep(LOCK_PAUSE_SECONDS)
-
-
-def _try_rename(session: Session, swap: Swap) -> None:
+def _rename(
+    session: Session, swap: Swap, *, wait_seconds: float, clock: Clock, before: str = ""
+) -> None:
+    """Give the new table the target's name; raises TargetBusy when others held it too long."""
     steps = [(swap.new, swap.target)]
     if swap.old is not None:
         steps.insert(0, (swap.target, swap.old))
-    renames = joined(
-        composed("{name} TO {to}", name=table_name(name), to=table_name(to)) for name, to in steps
-    )
-    if session.server.mariadb:
-        session.run(_RENAME_IN_TIME, {"seconds": LOCK_TRY_SECONDS}, renames=renames)
-        return
-    session.run("SET SESSION lock_wait_timeout = 1")
-    session.run(_RENAME, renames=renames)
+
+    def prepare() -> None:
+        if swap.old is not None:
+            _insist_unaltered(session, swap.target, before)
+
+    try:
+        rename_in_time(
+            session,
+            steps,
+            wait_seconds=wait_seconds,
+            clock=clock,
+            done=lambda: was_renamed(session, swap),
+            prepare=prepare,
+        )
+    except err.Error as error:
+        if number_of(error) == TABLE_EXISTS:
+            raise TableAppearedError from None
+        raise
 
 
 def _undo(session: Session, swap: Swap) -> None:
     """Leave nothing, if the server still listens; else the next load does it."""
     if session.connection.open:
-        with suppress(err.Error):
+        with suppress(err.Error, JobuError):
             if was_renamed(session, swap):
-                finish_swap(session, swap)
+                finish_or_give_back(session, swap)
             else:
                 take_back(session, swap)
