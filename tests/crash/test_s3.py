@@ -74,3 +74,39 @@ def test_an_object_is_the_old_one_or_the_new_one(aftermath: Aftermath, s3: S3, c
     audit(aftermath.runtime.engine)
     audit_loads(aftermath.site.url, "public.sample")
     assert aftermath.target.count("sample") == 2
+
+
+STREAM = (
+    Case("place.put", (14, 15)),
+    Case("place.drafted", (14, 15), visit=2),
+    Case("place.put", (14, 15), visit=2),
+)
+"""A fused pipeline puts the rejects and the valid rows, and commits the load after them."""
+
+
+@pytest.mark.parametrize("case", STREAM, ids=lambda case: f"{case.point}-{case.visit}")
+def test_a_stream_puts_its_objects_before_it_commits(
+    aftermath: Aftermath, s3: S3, case: Case
+) -> None:
+    """A death between the two leaves objects without a load, never a load without objects."""
+    s3.put("raw/three.csv", INPUT)
+    params = {
+        "dataset": "sample",
+        "fused": True,
+        "max_errors": 1,
+        "input_path": s3.url("raw/three.csv"),
+        "valid_path": s3.url("out/valid.parquet"),
+    }
+    with with_bucket(aftermath, s3):
+        batch = aftermath.launched("pipeline", params=params)
+        die(case, execute, aftermath.site, batch)
+        put = [key for key in KEYS if key in s3.names()]
+        assert put == list(KEYS[1:][: case.visit - (case.point == "place.drafted")])
+        assert not aftermath.target.value("SELECT to_regclass('sample') IS NOT NULL")
+        aftermath.settle()
+        (row,) = aftermath.rows(batch)
+    assert (row.status, row.attempt) == (Status.SUCCESS, 2)
+    assert pq.ParquetFile(io.BytesIO(s3.get(KEYS[2]))).metadata.num_rows == 2
+    audit(aftermath.runtime.engine)
+    audit_loads(aftermath.site.url, "public.sample")
+    assert aftermath.target.count("sample") == 2
