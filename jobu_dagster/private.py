@@ -25,6 +25,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import (
     RunQueueConfig,
 )
 from dagster._core.storage.sql import create_engine
+from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import (
     ConfigurableClass,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCATION_NAME",
+    "ROOT_RUN_ID_TAG",
     "CheckRunHealthResult",
     "ConfigurableClass",
     "ConfigurableClassData",

@@ -93,7 +93,7 @@ class DagsterRunGateway:
         if not tokens:
             return {}
         wanted = [str(token) for token in tokens]
-        with _outages():
+        with outages():
             tagged = self._instance.get_runs(RunsFilter(tags={tags.LAUNCH: wanted}))
             named = self._instance.get_runs(RunsFilter(run_ids=wanted))
         states = self._states((*named, *tagged))
@@ -108,7 +108,7 @@ class DagsterRunGateway:
         """Return the state of each run that exists."""
         if not run_ids:
             return {}
-        with _outages():
+        with outages():
             runs = self._instance.get_runs(RunsFilter(run_ids=list(run_ids)))
         return self._states(runs)
 
@@ -126,7 +126,7 @@ class DagsterRunGateway:
         """Create the run with id = token and launch it without Dagster's queue."""
         run_id = str(batch.token)
         job = self._job(batch.job)
-        with _outages():
+        with outages():
             try:
                 self._instance.create_run_for_job(
                     job,
@@ -153,21 +153,21 @@ class DagsterRunGateway:
 
     def report_canceling(self, run_id: str, message: str) -> None:
         """Mark an unfinished run as being canceled."""
-        with _outages():
+        with outages():
             run = self._unfinished(run_id)
             if run is not None and run.status.value != RunState.CANCELING:
                 self._instance.report_run_canceling(run, message=message)
 
     def report_canceled(self, run_id: str, message: str) -> None:
         """Mark an unfinished run as canceled."""
-        with _outages():
+        with outages():
             run = self._unfinished(run_id)
             if run is not None:
                 self._instance.report_run_canceled(run, message=message)
 
     def report_failed(self, run_id: str, message: str) -> None:
         """Mark an unfinished run as failed, which frees its queue slot."""
-        with _outages():
+        with outages():
             run = self._unfinished(run_id)
             if run is not None:
                 self._instance.report_run_failed(run, message=message)
@@ -180,7 +180,7 @@ class DagsterRunGateway:
 
 
 @contextmanager
-def _outages() -> Iterator[None]:
+def outages() -> Iterator[None]:
     """Say that Dagster's database is away instead of raising its driver's error."""
     try:
         yield

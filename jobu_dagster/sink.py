@@ -11,7 +11,7 @@ import dagster as dg
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobu_core.handlers.base import Materialization
+    from jobu_core.handlers.base import ColumnSource, Materialization
     from jobu_core.redaction import Redactor
 
 
@@ -31,6 +31,10 @@ class OpSink:
             metadata["dagster/column_schema"] = dg.TableSchema(
                 columns=[dg.TableColumn(name, kind) for name, kind in made.columns],
             )
+        if made.sources:
+            metadata["dagster/column_lineage"] = _lineage(made.sources)
+        if made.preview is not None:
+            metadata["preview"] = dg.MetadataValue.md(made.preview)
         self._context.log_event(dg.AssetMaterialization(key, metadata=metadata))
         for check in made.checks:
             evaluation = dg.AssetCheckEvaluation(
@@ -57,6 +61,15 @@ class OpSink:
         with redirect_stdout(lines):
             yield
         lines.close()
+
+
+def _lineage(sources: Mapping[str, ColumnSource]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            name: [dg.TableColumnDep(dg.AssetKey(list(source.asset)), source.column)]
+            for name, source in sources.items()
+        },
+    )
 
 
 class _Lines(io.TextIOBase):

@@ -89,6 +89,7 @@ class Project:
             "installation": INSTALLATION,
             "free_tables": self.registry.free_tables,
             "transforms": self.registry.transforms,
+            "code_version": self.registry.code_version,
         }
         return HandlerContext(
             execution_id=execution_id,

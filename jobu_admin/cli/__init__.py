@@ -17,6 +17,7 @@ from jobu_admin.cli import (
     executions,
     models,
     parts,
+    prune,
     rejects,
     stack,
     transforms,
@@ -50,6 +51,7 @@ def build_app() -> typer.Typer:
     app.add_typer(transforms.app, name="transforms")
     app.add_typer(rejects.app, name="rejects")
     parts.register(app)
+    prune.register(app)
     bench.register(app)
     return app
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from jobu_admin.cli.output import JsonFlag, print_json, print_record, print_rows
+from jobu_admin.cli.progress_line import progress_line
 from jobu_admin.cli.session import open_store, operator
 from jobu_core.dispatcher.waiting import why_waiting
 from jobu_core.execution.cancel import cancel_execution
@@ -91,6 +92,7 @@ def show(execution: Id, *, as_json: JsonFlag = False) -> None:
         )
     described = _described(found, now) | {"waits": waits}
     if not as_json:
+        described["progress"] = progress_line(described["progress"])
         described = {name: value for name, value in described.items() if value is not None}
     print_record(described, as_json=as_json)
 

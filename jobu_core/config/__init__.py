@@ -15,6 +15,7 @@ from jobu_core.config.sections import (
     KafkaSettings,
     LaunchSettings,
     QueueSettings,
+    RetentionSettings,
     Stack,
     WorkerSettings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "KafkaSettings",
     "LaunchSettings",
     "QueueSettings",
+    "RetentionSettings",
     "Settings",
     "Stack",
     "WorkerSettings",

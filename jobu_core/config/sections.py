@@ -112,6 +112,19 @@ class LaunchSettings(Section):
     """A run that has executed for this long gives the rest of its executions back."""
 
 
+class RetentionSettings(Section):
+    """What ``jobu prune`` leaves where it is, and in which portions it works."""
+
+    days: Count = 30
+    """Ended executions, settled dead letters, skips and runs of Dagster stay so long."""
+    work_days: Count = 7
+    """Files of attempts that failed, and rejects, stay so long after the execution's end."""
+    keep_materializations: Count = 10
+    """Runs that hold one of the newest so many materializations of an asset stay."""
+    batch: Count = 500
+    """Executions, letters, skips or runs per transaction."""
+
+
 class DispatcherSettings(Section):
     """Cron ticks, launch and reconcile."""
 
@@ -125,6 +138,7 @@ class DispatcherSettings(Section):
     reconcile_interval_seconds: Seconds = 5
     """Pause between two looks of the reconciler."""
     launch: LaunchSettings = LaunchSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 class WorkerSettings(Section):

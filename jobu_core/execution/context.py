@@ -9,6 +9,7 @@ import structlog
 from jobu_core.crash_points import reach
 from jobu_core.errors import NotFound, StoreUnavailable
 from jobu_core.handlers.base import HandlerContext
+from jobu_core.pipeline.meter import Listener, PacedMeter
 from jobu_core.store import transitions
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import get_execution
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from jobu_core.execution.run import Attempt
     from jobu_core.execution.runtime import ExecutionRuntime, Sink
     from jobu_core.models import Execution
+
+LOG_EVERY_SECONDS: Final = 5.0
+"""A line of progress in the run's log, at most."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -43,12 +47,14 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
     def check_lease() -> None:
         attempt.confirm_lease()
 
+    logger = _logger(sink)
+
     return HandlerContext(
         execution_id=execution.id,
         root_execution_id=execution.root_id,
         attempt=execution.attempt,
         params=execution.params,
-        logger=_logger(sink),
+        logger=logger,
         deadline=execution.deadline_at,
         scheduled_time=execution.scheduled_time,
         interval_start=execution.interval_start,
@@ -64,7 +70,18 @@ def build_context(attempt: Attempt, sink: Sink) -> HandlerContext:
         work_dir=runtime.work_dir(execution.id, execution.attempt),
         installation=runtime.installation,
         free_tables=runtime.registry.free_tables,
+        code_version=runtime.registry.code_version,
         transforms=runtime.registry.transforms,
+        meter=PacedMeter(
+            runtime.clock,
+            [
+                Listener(LOG_EVERY_SECONDS, lambda now: logger.info("progress", **now.as_json())),
+                Listener(
+                    runtime.settings.worker.heartbeat_seconds, lambda now: progress(now.as_json())
+                ),
+            ],
+        ),
+        clock=runtime.clock,
     )
 
 

@@ -26,7 +26,7 @@ from jobu_core.pipeline.load.engine import replaced_by
 from jobu_core.pipeline.load.request import Mode
 from jobu_core.store import audit
 from jobu_core.store.engine import transaction
-from jobu_core.store.executions import get_execution, insert_executions
+from jobu_core.store.executions import get_execution, hold_execution, insert_executions
 from jobu_core.store.reloads import chain_of, lock_claims, write_claims
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class _Making:
     def insert(self, connection: sa.Connection) -> Reload:
         """Insert one execution for each chain that rows go to, and claim the rows."""
         root = self.execution.root_id
+        hold_execution(connection, self.execution.id)  # its ledger goes with it
         claims = lock_claims(connection, root)
         done = Reload()
         groups: defaultdict[int | None, list[int]] = defaultdict(list)

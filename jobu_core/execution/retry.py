@@ -10,7 +10,7 @@ from jobu_core.errors import Conflict
 from jobu_core.models import TERMINAL, NewExecution, Status, Trigger
 from jobu_core.store import audit
 from jobu_core.store.engine import transaction
-from jobu_core.store.executions import get_execution, insert_executions
+from jobu_core.store.executions import get_execution, hold_execution, insert_executions
 
 if TYPE_CHECKING:
     import random
@@ -77,12 +77,13 @@ def insert_retry(
     """Insert the new row of ``retry_execution`` in the caller's transaction.
 
     None when a row with ``dedupe_key`` exists already. Raises Conflict while
-    ``execution`` is unfinished.
+    ``execution`` is unfinished, NotFound when it was pruned.
     """
     if execution.status not in TERMINAL:
         raise Conflict(
             f"execution {execution.id} is {execution.status}; only an ended one can run again",
         )
+    hold_execution(connection, execution.id)
     rerun = execution.status is Status.SUCCESS
     new = NewExecution(
         handler_name=execution.handler_name,

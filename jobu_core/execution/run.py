@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -193,6 +194,8 @@ class Attempt:
         if status is Status.SUCCESS:
             folder = self.runtime.work_dir(self.execution.id, self.execution.attempt)
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # earlier attempts, or rejects, lie there still
+                folder.parent.rmdir()
             reach("finish.folder_removed")
         self.outcome = Outcome(
             self.execution.id,

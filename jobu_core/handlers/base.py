@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
 
+from jobu_core.clock import SystemClock
+from jobu_core.pipeline.meter import SILENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from structlog.typing import FilteringBoundLogger
 
+    from jobu_core.clock import Clock
     from jobu_core.pipeline.datasets import Dataset
+    from jobu_core.pipeline.meter import Meter
     from jobu_core.pipeline.paths import Paths
 
 HANDLER_MARK: Final = "__jobu_handler__"
@@ -63,6 +68,14 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnSource:
+    """The column of another asset that a column was made from."""
+
+    asset: tuple[str, ...]
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Materialization:
     """What a handler made: an asset key, facts about it, its columns and checks."""
 
@@ -71,6 +84,10 @@ class Materialization:
     columns: tuple[tuple[str, str], ...] = ()
     """(name, type) in the order of the file or table."""
     checks: tuple[CheckResult, ...] = ()
+    sources: Mapping[str, ColumnSource] = field(default_factory=dict)
+    """Column → where it came from, as far as that is an asset."""
+    preview: str | None = None
+    """First rows in Markdown, where values may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +144,13 @@ class HandlerContext:
     installation: str
     """UUID of this job store; part of every load key."""
     free_tables: tuple[str, ...] = ()
+    code_version: str = ""
+    """Changes with the user's modules and datasets; what was made by other code is stale."""
     transforms: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
+    meter: Meter = SILENT
+    """Hears after each batch how far a stage is; tells the log and the row at their pace."""
+    clock: Clock = field(default_factory=SystemClock)
+    """Measures how long something took."""
 
     @property
     def declarations(self) -> Declarations:

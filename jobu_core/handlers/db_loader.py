@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import InvalidParams
@@ -11,10 +12,12 @@ from jobu_core.handlers.dataset_values import (
     is_dataset_target,
     mode_of,
     needed,
+    show_values_of,
     target_of,
 )
-from jobu_core.handlers.lineage import Step, made
-from jobu_core.handlers.params import LoadParams
+from jobu_core.handlers.lineage import Step, column_sources, made, previewed
+from jobu_core.handlers.measured import cost, timed
+from jobu_core.handlers.params import LoadParams, RejectParams
 from jobu_core.handlers.placed import lent
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
@@ -27,7 +30,7 @@ from jobu_core.pipeline.load.request import (
     load_key,
 )
 from jobu_core.pipeline.load.source import ParquetInput
-from jobu_core.pipeline.parquet_writer import file_sha256, read_provenance
+from jobu_core.pipeline.parquet_writer import file_sha256, open_parquet, read_provenance
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
@@ -103,18 +106,33 @@ def load_file(
     ``shown`` is what the file is called in metadata. Raises what ``load_parquet``
     raises, and InvalidParams for a database that is not configured.
     """
-    result = load_parquet(load_request(context, params, path, shown=shown))
-    return tell_load(context, params, result, shown=shown)
+    with timed(context.clock) as watch:
+        result = load_parquet(load_request(context, params, path, shown=shown))
+    costs = cost(watch, read=(path,))
+    return tell_load(context, params, Loading(result, path, costs), shown=shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A load that has ended, and what is known of its rows."""
+
+    result: LoadResult
+    file: Path
+    """The Parquet of the rows; it may be gone when an earlier attempt had loaded it."""
+    costs: Mapping[str, Any]
+    """``seconds``, ``bytes_in`` and ``bytes_out``."""
 
 
 def tell_load(
-    context: HandlerContext, params: LoadParams, result: LoadResult, *, shown: str
+    context: HandlerContext, params: LoadParams, loading: Loading, *, shown: str
 ) -> dict[str, Any]:
     """Emit the table's asset, unless the load was stale, and return the handler's result."""
+    result = loading.result
     context.logger.info("load ends", outcome=result.outcome.value, rows=result.rows)
+    told = _as_json(result) | dict(loading.costs)
     if result.outcome is not Outcome.STALE_REPLACE:
-        _emit(context, dataset_of(params, context.datasets), result, shown)
-    return _as_json(result)
+        _emit(context, params, loading, told | {"input_path": shown})
+    return told
 
 
 def load_request(
@@ -157,10 +175,17 @@ def request_for(context: HandlerContext, params: LoadParams, rows: LoadInput) ->
         params_sha256=canonical_sha256(params.model_dump(mode="json")),
         check_lease=context.check_lease,
         lock_wait_seconds=params.lock_wait_seconds,
+        meter=context.meter,
     )
 
 
-def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, shown: str) -> None:
+def _emit(
+    context: HandlerContext, params: LoadParams, loading: Loading, told: Mapping[str, Any]
+) -> None:
+    """Materialize the table; a load that was found done has the manifest's counts."""
+    result, dataset = loading.result, dataset_of(params, context.datasets)
+    facts = {name: told[name] for name in told if name not in {"rows", "reason"}}
+    file = loading.file if loading.file.is_file() else None
     context.emit(
         made(
             context,
@@ -169,19 +194,28 @@ def _emit(context: HandlerContext, dataset: Dataset | None, result: LoadResult, 
             facts={
                 "dagster/row_count": result.rows,
                 "dagster/table_name": result.target,
-                "table": result.target,
-                "input_path": shown,
-                "rejected": result.rejected,
-                "mode": result.mode,
-                "strategy": result.strategy,
-                "outcome": result.outcome.value,
-                "load_id": result.load_id,
-                "load_key": result.load_key,
+                **facts,
             },
             columns=result.columns,
             checks=(CheckResult(COUNTS_CHECK, passed=True, metadata={"rows": result.rows}),),
+            sources=column_sources(dataset, Step.TABLE, _columns(result, file)),
+            preview=previewed(file, show_values=_shows_values(params, dataset)),
         ),
     )
+
+
+def _columns(result: LoadResult, file: Path | None) -> tuple[str, ...]:
+    """Return the columns that were loaded, now or before, as far as anything tells them."""
+    if file is None:
+        return tuple(name for name, _ in result.columns)
+    with open_parquet(file, file.name) as opened:
+        return tuple(name for name in opened.schema_arrow.names if name != ROW_COLUMN)
+
+
+def _shows_values(params: LoadParams, dataset: Dataset | None) -> bool:
+    if isinstance(params, RejectParams):
+        return show_values_of(params, dataset)
+    return dataset is not None and dataset.settings.show_values
 
 
 def _as_json(result: LoadResult) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobu_core.crash_points import reach
 from jobu_core.handlers.dataset_values import model_of, rejects_place_of, shown_path
-from jobu_core.handlers.db_loader import request_for, tell_load
+from jobu_core.handlers.db_loader import Loading, request_for, tell_load
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.pandas_preprocess import (
     emit_parquet,
     preprocess_as_json,
@@ -25,7 +26,7 @@ from jobu_core.handlers.placed import (
     rejects_placed,
 )
 from jobu_core.handlers.pydantic_validator import as_json, emit_valid, validation_options
-from jobu_core.handlers.stages import fingerprint
+from jobu_core.handlers.stages import depends_on, fingerprint
 from jobu_core.pipeline.fused import FusedInput, FusedPlan, Places
 from jobu_core.pipeline.load.engine import load_parquet
 from jobu_core.pipeline.load.request import Mode, Outcome
@@ -52,7 +53,10 @@ def run_fused(context: HandlerContext, params: PipelineParams, source: Input) ->
     """
     stream = FusedInput(_plan(context, params, source))
     invalid = _outputs(context, params).invalid
-    with rejects_placed(context, invalid, stream.plan.draft.invalid):
+    with (
+        timed(context.clock) as watch,
+        rejects_placed(context, invalid, stream.plan.draft.invalid),
+    ):
         result = load_parquet(request_for(context, params, stream))
     reach("fused.loaded")
     told: Report = {}
@@ -60,9 +64,13 @@ def run_fused(context: HandlerContext, params: PipelineParams, source: Input) ->
         told = _tell_made(context, params, stream)
     elif result.outcome is Outcome.ALREADY_LOADED:
         told = _tell_committed(context, params, stream, result)
-    load = tell_load(context, params, result, shown=source.name)
-    if result.outcome is not Outcome.STALE_REPLACE:
-        _forget(context, stream.places.valid)
+    costs = cost(watch, read=source.paths)  # of the whole stream: it cannot be told apart
+    stale = result.outcome is Outcome.STALE_REPLACE  # then nothing was published
+    valid = stream.plan.draft.valid if stale else stream.places.valid
+    loading = Loading(result, valid, costs)
+    load = tell_load(context, params, loading, shown=source.name)
+    if not stale:
+        _forget(context, valid)
         reach("fused.file_forgotten")
     reason = {"reason": load["reason"]} if "reason" in load else {}
     return {"rows": load["rows"], **told, "load": load, **reason}
@@ -146,7 +154,7 @@ def _kept(
     """Return where outputs lie in the end: where the user said, else among the stages' own."""
     valid, invalid = wanted
     folder = context.work_dir.parent.parent / str(context.root_execution_id) / "stages"
-    made_from = fingerprint(input_sha256, params.model_dump(mode="json"), schema)
+    made_from = fingerprint(input_sha256, depends_on(context, params), schema)
     return Places(
         valid=valid or folder / f"fused-{made_from}.parquet",
         unprocessed=folder / f"fused-preprocess-{made_from}.rejects.parquet",
@@ -163,9 +171,10 @@ def _tell_made(context: HandlerContext, params: PipelineParams, stream: FusedInp
     before = preprocess_as_json(context, reports.preprocess, source, transform)
     checked = as_json(context, reports.validate)
     before["output_path"] = None
+    checked["bytes_out"] = stream.places.valid.stat().st_size
     for key, place in _outputs(context, params).elsewhere.items():
         checked[key] = None if checked[key] is None else place.name
-    return _told(context, params, before, checked)
+    return _told(context, params, before, checked, stream.places.valid)
 
 
 def _tell_committed(
@@ -197,14 +206,19 @@ def _tell_committed(
         # rejects of an earlier run were not deleted, but emptied
         made = key == "output_path" or result.rejected
         checked[key] = place.name if made and place.exists() else None
-    return _told(context, params, before, checked)
+    there = places.valid if places.valid.is_file() else None
+    return _told(context, params, before, checked, there)
 
 
 def _told(
-    context: HandlerContext, params: PipelineParams, before: Report, checked: Report
+    context: HandlerContext,
+    params: PipelineParams,
+    before: Report,
+    checked: Report,
+    valid: Path | None,
 ) -> Report:
     emit_parquet(context, params, {**before, "fused": True})
-    emit_valid(context, params, {**checked, "fused": True})
+    emit_valid(context, params, {**checked, "fused": True}, valid)
     return {"preprocess": before, "validate": checked}
 
 

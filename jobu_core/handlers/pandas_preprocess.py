@@ -27,9 +27,11 @@ from jobu_core.handlers.dataset_values import (
     shown_path,
     transform_of,
 )
-from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import PreprocessParams
 from jobu_core.handlers.placed import lent, write_placed
+from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
@@ -77,15 +79,14 @@ class PandasPreprocess(BaseHandler):
         with found_input(context, params, params.input_path) as source:
             if source is None:
                 return {"rows": 0, "reason": INPUT_MISSING}
-            told = write_placed(
+            return write_placed(
                 context,
                 partial(write_rows, context, params, source),
+                partial(emit_parquet, context, params),
                 sources=source.names,
                 output=context.paths.place(wanted),
                 rejects=rejects_place_of(context, params),
             )
-        emit_parquet(context, params, told)
-        return told
 
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
@@ -137,22 +138,25 @@ def write_rows(
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""
     wishes = wishes_of(context, params)
-    report = preprocess(
-        source.files,
-        output_path=output,
-        source_name=source.name,
-        csv=wishes.csv,
-        rename=wishes.rename,
-        filters=wishes.filters,
-        columns=wishes.columns,
-        types=wishes.types,
-        transform=wishes.transform,
-        limits=limits_of(params, dataset_of(params, context.datasets)),
-        show_values=wishes.show_values,
-        rejects_path=rejects,
-        read_by=read_by,
-    )
-    return preprocess_as_json(context, report, source.name, wishes.transform)
+    with timed(context.clock) as watch:
+        report = preprocess(
+            source.files,
+            output_path=output,
+            source_name=source.name,
+            csv=wishes.csv,
+            rename=wishes.rename,
+            filters=wishes.filters,
+            columns=wishes.columns,
+            types=wishes.types,
+            transform=wishes.transform,
+            limits=limits_of(params, dataset_of(params, context.datasets)),
+            show_values=wishes.show_values,
+            rejects_path=rejects,
+            read_by=read_by,
+            meter=context.meter,
+        )
+    told = preprocess_as_json(context, report, source.name, wishes.transform)
+    return told | cost(watch, read=source.paths, wrote=report.path)
 
 
 def wishes_of(context: HandlerContext, params: PreprocessParams) -> Wishes:
@@ -199,16 +203,39 @@ def preprocess_as_json(
 
 
 def emit_parquet(
-    context: HandlerContext, params: PreprocessParams, told: Mapping[str, Any]
+    context: HandlerContext,
+    params: PreprocessParams,
+    told: Mapping[str, Any],
+    path: Path | None = None,
 ) -> None:
-    """Materialize the Parquet of a preprocessing."""
+    """Materialize the Parquet of a preprocessing; ``path`` gives the preview, if one may be.
+
+    What a transform made of which column nobody knows: then no column has a source.
+    """
+    dataset = dataset_of(params, context.datasets)
     facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
+    renamed = rename_of(params.rename, dataset) or {}
+    columns = tuple((name, kind) for name, kind in told["columns"])
+    transformed = transform_of(params, context.declarations) is not None
+    if "files" in facts:  # the result has them all
+        facts["files"] = len(facts["files"])
     context.emit(
         made(
             context,
-            dataset_of(params, context.datasets),
+            dataset,
             Step.PARQUET,
-            facts={"dagster/row_count": told["rows"], **facts},
-            columns=tuple((name, kind) for name, kind in told["columns"]),
+            facts={
+                "dagster/row_count": told["rows"],
+                "dagster/uri": file_uri(told.get("output_path")),
+                **facts,
+            },
+            columns=columns,
+            sources=column_sources(
+                None if transformed else dataset,
+                Step.PARQUET,
+                [name for name, _ in columns],
+                {normalised(new): normalised(old) for old, new in renamed.items()},
+            ),
+            preview=previewed(path, show_values=show_values_of(params, dataset)),
         ),
     )

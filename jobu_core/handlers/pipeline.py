@@ -44,7 +44,7 @@ from jobu_core.handlers.placed import (
     write_placed,
 )
 from jobu_core.handlers.pydantic_validator import check_rows, emit_valid
-from jobu_core.handlers.stages import fingerprint, shelf
+from jobu_core.handlers.stages import depends_on, fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
 from jobu_core.pipeline.places.place import rejects_of
 from jobu_core.pipeline.sources import InputFile, sha256_of_files
@@ -140,7 +140,7 @@ def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
 
         step = _Step("preprocess", source.paths, source.names, _place(context, params.output_path))
         path, told = _kept_or_shelved(context, params, step, write)
-    emit_parquet(context, params, told)
+    emit_parquet(context, params, told, path)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
 
 
@@ -167,7 +167,7 @@ def _validate(
         {"core": model.__pydantic_core_schema__, "decimals": digits},
     )
     path, told = _kept_or_shelved(context, params, step, write)
-    emit_valid(context, params, told)
+    emit_valid(context, params, told, path)
     return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
 
 
@@ -244,9 +244,7 @@ def _shelved(
 ) -> tuple[Shelf, Report]:
     """Publish the stage's output, or find it published."""
     read = step.sha256()
-    place = shelf(
-        context, step.name, fingerprint(read, params.model_dump(mode="json"), step.schema)
-    )
+    place = shelf(context, step.name, fingerprint(read, depends_on(context, params), step.schema))
     found = place.published()
     if found is not None:
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Report = dict[str, Any]
     Write = Callable[[Path, Path | None], Report]
+    Tell = Callable[[Report, Path], None]
 
 
 @contextmanager
@@ -36,6 +37,7 @@ def lent(context: HandlerContext, place: Place) -> Iterator[InputFile]:
 def write_placed(
     context: HandlerContext,
     write: Write,
+    tell: Tell = lambda _told, _path: None,
     *,
     sources: tuple[str, ...],
     output: Place,
@@ -43,8 +45,9 @@ def write_placed(
 ) -> Report:
     """Let ``write`` make output and rejects, and put them in place, the output last.
 
-    Raises what ``write`` raises, InvalidParams when an output is a source; after
-    RowsRejected the rejects are in place and the output is as it was.
+    ``tell`` gets the report and a path of the output on this machine afterwards. Raises
+    what ``write`` raises, InvalidParams when an output is a source; after RowsRejected
+    the rejects are in place and the output is as it was.
     """
     refuse_same(sources, output, rejects)
     turned_away = rejects or rejects_of(output)
@@ -54,8 +57,9 @@ def write_placed(
             told = write(path, rejects_path)
         place_rejects(context, turned_away, rejects_path)
         place_file(context, output, path)
-    told["output_path"] = output.name
-    told["rejects_path"] = None if told["rejects_path"] is None else turned_away.name
+        told["output_path"] = output.name
+        told["rejects_path"] = None if told["rejects_path"] is None else turned_away.name
+        tell(told, path)
     return told
 
 

@@ -20,7 +20,8 @@ from jobu_core.handlers.dataset_values import (
     show_values_of,
     shown_path,
 )
-from jobu_core.handlers.lineage import Step, made
+from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
+from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import ValidateParams
 from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.datasets import REJECTS_CHECK
@@ -86,29 +87,23 @@ class PydanticValidator(BaseHandler):
             else context.paths.place(params.output_path)
         )
         rejects = rejects_place_of(context, params)
-        told = self._written(context, params, output, rejects)
-        if params.output_path is None:
-            told["output_path"] = None  # goes with the attempt's folder
-            if rejects is None:
-                told["rejects_path"] = None
-        emit_valid(context, params, told)
-        return told
 
-    def _written(
-        self,
-        context: HandlerContext,
-        params: PydanticValidatorParams,
-        output: Place,
-        rejects: Place | None,
-    ) -> dict[str, Any]:
+        def tell(told: dict[str, Any], path: Path) -> None:
+            if params.output_path is None:
+                told["output_path"] = None  # goes with the attempt's folder
+                if rejects is None:
+                    told["rejects_path"] = None
+            emit_valid(context, params, told, path)
+
         if params.data is not None:
             write: Write = partial(_validate_data, context, params)
-            return write_placed(context, write, sources=(), output=output, rejects=rejects)
+            return write_placed(context, write, tell, sources=(), output=output, rejects=rejects)
         logical = needed(params.input_path, "input_path", "data is given")
         with lent(context, context.paths.place(logical)) as source:
             return write_placed(
                 context,
                 partial(check_rows, context, params, InputFile(source.path, logical)),
+                tell,
                 sources=(source.name,),
                 output=output,
                 rejects=rejects,
@@ -126,32 +121,36 @@ def check_rows(
 ) -> dict[str, Any]:
     """Write the valid rows of a file to ``output`` and tell what became of the others."""
     dataset = dataset_of(params, context.datasets)
-    report = validate_file(
-        source.path,
-        model=model_of(params, context.declarations),
-        output_path=output,
-        source_name=source.name,
-        options=validation_options(context, params),
-        csv=csv_of(None, dataset),
-        rename=rename_of(None, dataset),
-        rejects_path=rejects,
-        read_by=read_by,
-    )
-    return as_json(context, report)
+    with timed(context.clock) as watch:
+        report = validate_file(
+            source.path,
+            model=model_of(params, context.declarations),
+            output_path=output,
+            source_name=source.name,
+            options=validation_options(context, params),
+            csv=csv_of(None, dataset),
+            rename=rename_of(None, dataset),
+            rejects_path=rejects,
+            read_by=read_by,
+            meter=context.meter,
+        )
+    return as_json(context, report) | cost(watch, read=(source.path,), wrote=output)
 
 
 def _validate_data(
     context: HandlerContext, params: PydanticValidatorParams, output: Path, rejects: Path | None
 ) -> dict[str, Any]:
-    report = validate_records(
-        params.data or [],
-        model=model_of(params, context.declarations),
-        output_path=output,
-        source_name=f"execution {context.execution_id}: data",
-        options=validation_options(context, params),
-        rejects_path=rejects,
-    )
-    return as_json(context, report)
+    with timed(context.clock) as watch:
+        report = validate_records(
+            params.data or [],
+            model=model_of(params, context.declarations),
+            output_path=output,
+            source_name=f"execution {context.execution_id}: data",
+            options=validation_options(context, params),
+            rejects_path=rejects,
+            meter=context.meter,
+        )
+    return as_json(context, report) | cost(watch, wrote=output)
 
 
 def validation_options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:
@@ -183,8 +182,15 @@ def as_json(context: HandlerContext, report: ValidationReport) -> dict[str, Any]
     }
 
 
-def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[str, Any]) -> None:
-    """Materialize the valid rows, with the check of the rejects."""
+def emit_valid(
+    context: HandlerContext,
+    params: ValidateParams,
+    told: Mapping[str, Any],
+    path: Path | None = None,
+) -> None:
+    """Materialize the valid rows, with the check of the rejects and, from ``path``, a preview."""
+    dataset = dataset_of(params, context.datasets)
+    columns = tuple((name, kind) for name, kind in told["columns"])
     facts = {name: told[name] for name in told if name not in {"rows", "columns"}}
     check = CheckResult(
         REJECTS_CHECK,
@@ -194,10 +200,27 @@ def emit_valid(context: HandlerContext, params: ValidateParams, told: Mapping[st
     context.emit(
         made(
             context,
-            dataset_of(params, context.datasets),
+            dataset,
             Step.VALID,
-            facts={"dagster/row_count": told["rows"], **facts},
-            columns=tuple((name, kind) for name, kind in told["columns"]),
+            facts={
+                "dagster/row_count": told["rows"],
+                "dagster/uri": file_uri(told.get("output_path")),
+                **facts,
+            },
+            columns=columns,
             checks=(check,),
+            sources=column_sources(
+                dataset,
+                Step.VALID,
+                [name for name, _ in columns],
+                _aliases(model_of(params, context.declarations)),
+            ),
+            preview=previewed(path, show_values=show_values_of(params, dataset)),
         ),
     )
+
+
+def _aliases(of: type[BaseModel]) -> dict[str, str]:
+    """Return what a field is called in the rows, where that is one other name."""
+    names = {name: info.validation_alias for name, info in of.model_fields.items()}
+    return {name: alias for name, alias in names.items() if isinstance(alias, str)}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pydantic import BaseModel
+
     from jobu_core.handlers.base import HandlerContext
 
 _SUFFIX: Final = ".parquet"
@@ -91,11 +93,20 @@ def shelf(context: HandlerContext, stage: str, fingerprint: str) -> Shelf:
     return Shelf(folder / name, context.work_dir / name)
 
 
+def depends_on(context: HandlerContext, params: BaseModel) -> dict[str, Any]:
+    """Return what a stage is made with, besides its input: params, datasets, the user's code.
+
+    A retry after a transform, a filter or a spelling was corrected must not find
+    what was made before.
+    """
+    return {**params.model_dump(mode="json"), "code_version": context.code_version}
+
+
 def fingerprint(input_sha256: str, params: Mapping[str, Any], schema: object = None) -> str:
     """Return what a stage's output depends on, as one hash.
 
-    ``schema`` is the model's core schema; its functions count by name only, which
-    is enough because outputs are shared by attempts of one execution only.
+    ``params`` are those of ``depends_on``; ``schema`` is the model's core schema,
+    whose functions count by name: what they do is in the code's version.
     """
     written = json.dumps(
         {

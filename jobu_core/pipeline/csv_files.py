@@ -43,6 +43,7 @@ class CsvFiles:
         self._open = ExitStack()
         self._done: list[SourceFile] = []
         self._rows_before = 0
+        self._bytes_before = 0
         self.places = RowPlaces()
         """Which file each row number belongs to, as far as files were opened."""
         self._reader = self._opened(0)
@@ -53,6 +54,16 @@ class CsvFiles:
     def rows_read(self) -> int:
         """Data rows of all files so far, ragged ones included."""
         return self._rows_before + self._reader.rows_read
+
+    @property
+    def total_bytes(self) -> int:
+        """Size on disk of all files."""
+        return sum(each.path.stat().st_size for each in self._files)
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes on disk of all files so far; the parser reads ahead of the rows."""
+        return self._bytes_before + self._reader.read_bytes
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -76,6 +87,7 @@ class CsvFiles:
             )
             if at + 1 < len(self._files):
                 self._rows_before += self._reader.rows_read
+                self._bytes_before += self._reader.read_bytes
                 self._open.close()
 
     def close(self) -> None:

@@ -93,6 +93,16 @@ class CsvReader:
         return self._last_row
 
     @property
+    def total_bytes(self) -> int:
+        """Size of the file on disk."""
+        return self._source.total_bytes
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes on disk that were read so far; the parser reads ahead of the rows."""
+        return self._source.read_bytes
+
+    @property
     def sha256(self) -> str:
         """Hash of the file's bytes, once ``batches`` is exhausted."""
         return self._source.sha256

@@ -127,6 +127,8 @@ class BoundFilters:
 
     def judge(self, batch: pa.RecordBatch) -> Judged:
         """Return which rows to keep and which to refuse; the rest is dropped."""
+        if not self._predicates:
+            return Judged(pa.repeat(pa.scalar(True), batch.num_rows), ())
         verdicts = {
             column: _verdicts(batch.column(column), list(predicates.values()))
             for column, predicates in self._predicates.items()
@@ -135,7 +137,7 @@ class BoundFilters:
         refused = [
             self._refusal(index, verdicts) for index, found in enumerate(rows) if found == _REFUSE
         ]
-        keep = [found == _KEEP for found in rows] if verdicts else [True] * batch.num_rows
+        keep = [found == _KEEP for found in rows]
         return Judged(pa.array(keep, pa.bool_()), tuple(refused))
 
     def _refusal(self, index: int, verdicts: Mapping[str, list[int]]) -> Refused:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
-    from jobu_core.pipeline.processing import Processed, Processing, Wishes
+    from jobu_core.pipeline.processing import Processing, Wishes
     from jobu_core.pipeline.rejects import RejectLog
     from jobu_core.pipeline.sources import Input
     from jobu_core.pipeline.validate.batch_check import BatchCheck
@@ -154,6 +154,8 @@ class _Writing:
 class FusedRows(Source):
     """An open stream; made by ``FusedInput.open``."""
 
+    stage = "fused"
+
     def __init__(
         self, asked: FusedInput, rows: Processing, check: BatchCheck, outputs: ExitStack
     ) -> None:
@@ -162,6 +164,7 @@ class FusedRows(Source):
         self._whole = arrow_schema(check.columns)
         self.schema = pa.schema([field for field in self._whole if field.name != ROW_COLUMN])
         self.nulls = {}
+        self.total_bytes = rows.source.total_bytes
         self._asked = asked
         self._rows = rows
         self._check = check
@@ -169,6 +172,11 @@ class FusedRows(Source):
         self._facts: Facts | None = None
         self._reports: FusedReports | None = None
         self._writing: _Writing | None = None
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes of the user's files that were read, ahead of the rows."""
+        return self._rows.source.read_bytes
 
     @property
     def facts(self) -> Facts | None:
@@ -190,9 +198,12 @@ class FusedRows(Source):
         # Closed with the outputs at the latest: it reads ahead in a thread.
         batches = self._outputs.enter_context(closing(self._rows.batches()))
         for batch in batches:
-            valid = self._held(batch, writing)
-            writing.valid.write(valid)
-            yield valid.select(self.schema.names)
+            for each in batch.turned_away:
+                writing.unprocessed.add(each.number, each.problems, each.row)
+            if batch.rows.num_rows:
+                valid = self._held(batch.rows, writing)
+                writing.valid.write(valid)
+                yield valid.select(self.schema.names)
         self._end(writing)
 
     def input_sha256(self) -> str:
@@ -239,12 +250,10 @@ class FusedRows(Source):
         log.places = self._rows.source.places
         return log
 
-    def _held(self, batch: Processed, writing: _Writing) -> pa.RecordBatch:
+    def _held(self, rows: pa.RecordBatch, writing: _Writing) -> pa.RecordBatch:
         """Return the valid rows of a batch, their numbers first; log the others."""
-        for each in batch.turned_away:
-            writing.unprocessed.add(each.number, each.problems, each.row)
-        numbers: Any = batch.rows.column(ROW_COLUMN)
-        cells = batch.rows.drop_columns([ROW_COLUMN])
+        numbers: Any = rows.column(ROW_COLUMN)
+        cells = rows.drop_columns([ROW_COLUMN])
         if self._rows.values == "typed":
             cells = readable(cells, self.name, trusted=True)
         return hold_batch(RowBatch(numbers, cells), self._check, writing.invalid)

@@ -64,6 +64,16 @@ class InputBytes(io.RawIOBase):
         return self._disk.digest.hexdigest()
 
     @property
+    def total_bytes(self) -> int:
+        """Size on disk when it was opened."""
+        return self._disk.size
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes on disk that were read so far."""
+        return self._disk.bytes_read
+
+    @property
     def last_character(self) -> str:
         """The last byte before the newlines at the end, if it is ASCII."""
         return self._last_of_text.decode("ascii", "ignore")
@@ -144,6 +154,11 @@ class _OnDisk(io.RawIOBase):
         self.digest = hashlib.sha256()
         self._file = _open_regular(path, name)
         self._before = _identity(self._file)
+
+    @property
+    def size(self) -> int:
+        """How many there were when it was opened."""
+        return self._before[0]
 
     @property
     def bytes_read(self) -> int:

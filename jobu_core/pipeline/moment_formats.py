@@ -31,7 +31,7 @@ _PLAIN: Final[Mapping[str, str]] = {
     "f": "([0-9]{1,6})",
 }
 """Directive → its cells with all their digits; each is one group of the expression."""
-_KNOWN: Final = frozenset(_PLAIN) | frozenset("ybBIpz%")
+KNOWN: Final = frozenset(_PLAIN) | frozenset("ybBIpz%")
 _OF_THE_TIME: Final = frozenset("HIMSfpz")
 _DIRECTIVE: Final = re.compile(r"%(.?)", re.DOTALL)
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -50,8 +50,8 @@ class MomentFormat:
         if not text.isascii():
             raise InvalidParams(f"{where}: must be ASCII")
         for each in found:
-            if each not in _KNOWN:
-                known = " ".join(f"%{one}" for one in sorted(_KNOWN))
+            if each not in KNOWN:
+                known = " ".join(f"%{one}" for one in sorted(KNOWN))
                 raise InvalidParams(f"{where}: %{each} is not known here; there are {known}")
         if len(found) != len(set(found)) + max(found.count("%") - 1, 0):
             raise InvalidParams(f"{where}: a directive is there twice")

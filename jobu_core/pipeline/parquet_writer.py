@@ -13,7 +13,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ from jobu_core.errors import FileError
 from jobu_core.pipeline.overlap import Behind
 from jobu_core.pipeline.sources import SourceFile
 from jobu_core.pipeline.spelling import Spelling
+from jobu_core.pipeline.temporary import beside
 from jobu_core.pipeline.types import ROW_COLUMN
 
 if TYPE_CHECKING:
@@ -158,23 +158,20 @@ def write_parquet(
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise FileError(f"{path.name}: is a folder, not a file to write")
-    beside = path.parent / f".jobu-{uuid4().hex}.tmp"
-    try:
-        output = ParquetOutput(beside, schema, read_by)
+    with beside(path) as temporary:
+        output = ParquetOutput(temporary, schema, read_by)
         try:
             yield output
         except BaseException:
             output.abandon()
             raise
         output.close()
-        _sync(beside)
-        _read_back(beside, path.name, output.rows, schema)
+        _sync(temporary)
+        _read_back(temporary, path.name, output.rows, schema)
         reach("parquet.written")
-        beside.replace(path)
+        temporary.replace(path)
         reach("parquet.renamed")
         _sync(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def open_parquet(path: Path, name: str) -> pq.ParquetFile:

@@ -74,6 +74,16 @@ class Paths:
         asked = self._checked(logical)
         return self._inside(self._located(asked), logical)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The real folders of the roots, those inside another left out."""
+        real = sorted(set(self._roots.values()))
+        return tuple(
+            each
+            for each in real
+            if not any(each != other and each.is_relative_to(other) for other in real)
+        )
+
     def logical(self, path: Path) -> str:
         """Return the name under which a message would give ``path``."""
         real = path.resolve()

@@ -4,7 +4,7 @@
 
     preprocess(source, output_path=…, source_name=…, csv=…, rename=…, filters=…,
                columns=…, types=…, transform=…, limits=…, show_values=…, rejects_path=…,
-               checkpoint=…) -> PreprocessReport
+               meter=…) -> PreprocessReport
 
 What becomes of a row is ``processing.py``'s to say; here the wanted ones are
 written, the others logged and counted.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from jobu_core.config.datasets import CsvOptions
 from jobu_core.errors import InvalidParams
+from jobu_core.pipeline.meter import SILENT
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
 from jobu_core.pipeline.processing import Wishes, open_processing
 from jobu_core.pipeline.rejects import Limits, reject_log, rejects_beside
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from jobu_core.pipeline.meter import Meter
     from jobu_core.pipeline.parquet_writer import ParquetOutput, Reader
     from jobu_core.pipeline.processing import Processing
     from jobu_core.pipeline.rejects import Counts, RejectLog
@@ -74,17 +76,17 @@ def preprocess(
     limits: Limits | None = None,
     show_values: bool = False,
     rejects_path: Path | None = None,
-    checkpoint: Callable[[int], None] | None = None,
+    meter: Meter = SILENT,
     read_by: Reader = "anyone",
 ) -> PreprocessReport:
     """Write the wanted rows and columns of ``source`` to ``output_path``.
 
     ``source`` is a file, or several that are read one after another; ``source_name``
-    is the file's logical path, or what messages call them together. ``checkpoint`` is
-    called after each batch with the rows read so far. Raises InvalidParams for params
-    that no file could satisfy, FileError for what is wrong with a file as a whole, and
-    RowsRejected (``.report`` holds the PreprocessReport) beyond ``limits``; then
-    the output is as it was and the rejects are written.
+    is the file's logical path, or what messages call them together. ``meter`` hears
+    after each batch how far this is. Raises InvalidParams for params that no file could
+    satisfy, FileError for what is wrong with a file as a whole, and RowsRejected
+    (``.report`` holds the PreprocessReport) beyond ``limits``; then the output is as it
+    was and the rejects are written.
     """
     files = [InputFile(source, source_name)] if isinstance(source, Path) else list(source)
     wishes = Wishes(
@@ -111,7 +113,7 @@ def preprocess(
                 write_parquet(output_path, arrow_schema(rows.columns), read_by)
             )
 
-        output = _written(rows, opened, rejects, checkpoint) or opened()
+        output = _written(rows, opened, rejects, meter) or opened()
         output.describe(_provenance(source_name, rows, rejects))
         report = PreprocessReport(
             rows_in=rows.source.rows_read,
@@ -144,18 +146,18 @@ def _written(
     rows: Processing,
     opened: Callable[[], ParquetOutput],
     rejects: RejectLog,
-    checkpoint: Callable[[int], None] | None,
+    meter: Meter,
 ) -> ParquetOutput | None:
     """Write the wanted rows and log the others; return the output if it was opened."""
     output = None
+    meter.start("preprocess", total_bytes=rows.source.total_bytes)
     for batch in rows.batches():
         for each in batch.turned_away:
             rejects.add(each.number, each.problems, each.row)
         if batch.rows.num_rows:
             output = output or opened()
             output.write(batch.rows)
-        if checkpoint is not None:
-            checkpoint(rows.source.rows_read)
+        meter.at(rows.source.rows_read, rows.source.read_bytes)
     return output
 
 

@@ -108,6 +108,16 @@ def get_execution(connection: sa.Connection, execution_id: int) -> Execution:
     return to_execution(row)
 
 
+def hold_execution(connection: sa.Connection, execution_id: int) -> None:
+    """Keep a row from being pruned until the transaction ends; raises NotFound.
+
+    Whoever adds to a row's chain holds it first: a chain is pruned as a whole.
+    """
+    held = sa.select(rows.c.id).where(rows.c.id == execution_id)
+    if connection.scalar(held.with_for_update(read=True, key_share=True)) is None:
+        raise NotFound(f"there is no execution {execution_id}")
+
+
 def list_executions(
     connection: sa.Connection,
     *,

@@ -48,6 +48,12 @@ def take_owed(connection: sa.Connection, most: int) -> list[Owed]:
     return sorted(found, key=lambda each: (each.topic, each.letter.coordinates.offset))
 
 
+def note_copy(connection: sa.Connection, letter_id: UUID, topic: str) -> None:
+    """Write that a letter has a copy in ``topic``, from which it can be redriven again."""
+    values = {"mirror_topic": topic, "mirrored_at": func.jobu_now()}
+    connection.execute(rows.update().where(rows.c.id == letter_id).values(**values))
+
+
 def note_refusal(connection: sa.Connection, letter_id: UUID, why: str) -> None:
     """Write why the cluster will never take the copy of this letter."""
     connection.execute(rows.update().where(rows.c.id == letter_id).values(mirror_error=why))

@@ -197,6 +197,11 @@ job_executions: Final = Table(
         postgresql_where=text("status IN ('PENDING', 'QUEUED', 'RUNNING')"),
     ),
     Index("ix_job_executions_job_history", "job_id", text("id DESC")),
+    Index(
+        "ix_job_executions_root",
+        "root_execution_id",
+        postgresql_where=text("root_execution_id IS NOT NULL"),
+    ),
     Index("ix_job_executions_run", "run_id", postgresql_where=text("run_id IS NOT NULL")),
     Index(
         "ix_job_executions_kafka",

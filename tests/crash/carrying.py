@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import jobu_dagster.process
 from jobu_dagster.launching import claim, request_runs
 from jobu_dagster.private import open_instance
 from jobu_dagster.process import Process
+from jobu_dagster.retention import prune_runs
 from jobu_dagster.runs import DagsterRunGateway
 
 if TYPE_CHECKING:
@@ -50,6 +52,19 @@ def cancel_queued(environment: Mapping[str, str], root: Path, run_id: str) -> No
     _enter(environment)
     with open_instance(root) as instance:
         instance.run_coordinator.cancel_run(run_id)
+
+
+def prune(environment: Mapping[str, str], root: Path) -> None:
+    """Be a person who takes away every run that has ended."""
+    _enter(environment)
+    with open_instance(root) as instance:
+        prune_runs(
+            instance,
+            cutoff=datetime.now(UTC) + timedelta(hours=1),
+            keep_materializations=1,
+            in_use=lambda _runs: (),
+            batch=10,
+        )
 
 
 def run_by_hand(environment: Mapping[str, str], root: Path, config: Mapping[str, Any]) -> None:

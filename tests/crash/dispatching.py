@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from jobu_core.clock import ManualClock, SystemClock
-from jobu_core.config import Settings
+from jobu_core.config import DispatcherSettings, RetentionSettings, Settings
 from jobu_core.dispatcher.cron.dispatch import dispatch_handler
 from jobu_core.dispatcher.launch import claim_due
 from jobu_core.dispatcher.queue.adapter.kafka import KafkaAdapter
 from jobu_core.dispatcher.queue.adapter.memory import MemoryAdapter, MemoryBroker
 from jobu_core.dispatcher.queue.ingest import Ingest
 from jobu_core.dispatcher.reconcile import Reconciler
+from jobu_core.execution.retention import Pruning
 from jobu_core.execution.run import Attempt
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.handlers.functions import FunctionHandler
@@ -317,6 +318,14 @@ class Dispatcher:
         with transaction(self.engine) as connection:
             rows = connection.execute(sa.text(statement))
             return {(row[0], row[1], row[2], row[3]) for row in rows}
+
+    def prune(self) -> None:
+        """Take away what ended a day ago, a row at a time."""
+        dispatcher = DispatcherSettings(retention=RetentionSettings(batch=1))
+        settings = self.settings.model_copy(update={"dispatcher": dispatcher})
+        paths = Paths({"/data": "data"}, self.site.root)
+        pruning = Pruning(self.engine, settings, paths, timedelta(days=1))
+        pruning.record("tester", pruning.prune(pruning.cutoff()), runs=0)
 
     def launches(self) -> int:
         """Return how many launches are in flight."""

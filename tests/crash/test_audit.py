@@ -57,6 +57,12 @@ BROKEN = {
         f"{SERIAL} VALUES ('echo', 'event', 'event', 'a', 'PENDING', NULL),"
         "('echo', 'event', 'event', 'a', 'RUNNING', gen_random_uuid())"
     ),
+    "a retry is there and the first execution of its chain is not": (
+        f"{ROW}, root_execution_id) VALUES ('echo', 'event', 'retry', 99)"
+    ),
+    "a ledger of reloaded rejects is there and its chain is not": (
+        "INSERT INTO jobu_meta VALUES ('reloaded:99', '{}')"
+    ),
     "a dead letter's redrives and its executions differ": (
         f"{LETTER} status = 'redriven', redrive_count = 1"
     ),

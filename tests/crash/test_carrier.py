@@ -18,7 +18,7 @@ from jobu_dagster.launching import claim
 from jobu_dagster.private import remote_job_origin
 from jobu_dagster.runs import run_tags
 from tests.crash.audit import audit
-from tests.crash.carrying import cancel_queued, launch, run_by_hand, terminate, tick
+from tests.crash.carrying import cancel_queued, launch, prune, run_by_hand, terminate, tick
 from tests.crash.cases import Case
 from tests.crash.children import die
 from tests.launch_support import Jobs
@@ -168,3 +168,25 @@ def test_a_row_made_by_hand_is_executed_though_its_run_is_lost(
     workers.start()
     carrier.drive(row.id, ended)
     audit(carrier.engine)
+
+
+PRUNES = (Case("prune.events_deleted", (19,)), Case("prune.run_deleted", (19,)))
+
+
+@pytest.mark.parametrize("case", PRUNES, ids=lambda case: case.point)
+def test_a_prune_of_runs_that_dies_leaves_no_event_without_its_run(
+    impatient: Path, carrier: Carrier, case: Case
+) -> None:
+    """Run again, it finds the run whose events are gone, and takes the others too."""
+    job = build_job(carrier.process.runtime().registry.get("sample_handler"))
+    runs = [carrier.instance.create_run_for_job(job) for _ in range(3)]
+    for run in runs:
+        carrier.instance.report_run_canceled(run)
+    die(case, prune, dict(os.environ), impatient)
+    eventful = [run for run in runs if carrier.instance.all_logs(run.run_id)]
+    assert len(eventful) == 2
+    known = {run.run_id for run in carrier.instance.get_runs()}
+    assert known >= {run.run_id for run in eventful}
+    prune(dict(os.environ), impatient)
+    assert carrier.instance.get_runs() == []
+    assert not any(carrier.instance.all_logs(run.run_id) for run in runs)

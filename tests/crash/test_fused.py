@@ -114,6 +114,7 @@ def test_a_parquet_that_a_user_named_is_the_old_or_the_new_one(
     aftermath.settle()
     (row,) = aftermath.rows(batch)
     assert row.status is Status.SUCCESS
+    assert not list(valid.parent.glob(".jobu-*"))
     assert pq.read_metadata(valid).num_rows == aftermath.target.count("sample") == 2
     audit(aftermath.runtime.engine)
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, LiteralString
 
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
+from jobu_core.handlers.pydantic_validator import SampleRecord
 from jobu_core.pipeline.load.engine import load_parquet
 from jobu_core.pipeline.load.request import Mode, Outcome
 from tests.crash.children import start
+from tests.fused_support import stream_of
 from tests.load_bench import NOON, Bench, items
 
 if TYPE_CHECKING:
@@ -80,23 +84,47 @@ class Load:
         return child.exitcode
 
 
-def kill_often(bench: Bench, engine: str, mode: Mode, rows: int, moments: int) -> None:
+@dataclass(frozen=True)
+class FusedLoad(Load):
+    """The same rows out of a CSV, as one stream; its Parquet is kept."""
+
+    def run(self, attempt: int) -> LoadResult:
+        """Read, validate, write and load the file."""
+        request = self.bench.request(
+            items(0),
+            input=stream_of(self.path.with_suffix(".csv"), SampleRecord),
+            mode=self.mode,
+            execution_id=self.execution,
+            attempt=attempt,
+            effective_time=NOON + timedelta(hours=self.execution),
+            lock_wait_seconds=LOCK_WAIT_SECONDS,
+        )
+        return load_parquet(request)
+
+
+def kill_often(
+    bench: Bench, engine: str, mode: Mode, rows: int, moments: int, *, kind: type[Load] = Load
+) -> None:
     """Kill loads at a random moment in each part of their time; a retry makes each whole."""
     path = bench.file(items(rows))
-    kept = sorted(bench.folder.rglob("*"))
-    old = OLD_ROWS if mode is Mode.REPLACE else 0
+    if kind is FusedLoad:
+        bench.file(items(0))
+        path = bench.folder / "rows.csv"
+        pa_csv.write_csv(items(rows), path)
     start(abs, 0).join()  # what later processes are forked from
+    old = OLD_ROWS if mode is Mode.REPLACE else 0
     _prepare(bench, engine, mode)
     began = time.monotonic()
-    whole = start(Load(bench, path, mode, 1).run, 1)
+    whole = start(kind(bench, path, mode, 1).run, 1)
     whole.join()
     took = time.monotonic() - began
+    kept = sorted(bench.folder.rglob("*"))
     assert (whole.exitcode, bench.count("items")) == (0, rows)
     tables = bench.rows(TABLES[engine])
 
     landed = 0
     for execution in range(2, moments + 2):
-        load = Load(bench, path, mode, execution)
+        load = kind(bench, path, mode, execution)
         _prepare(bench, engine, mode)
         part = execution - 2 + random.random()  # noqa: S311 - no secret
         moment = took * part / moments
@@ -126,6 +154,16 @@ def test_a_killed_load_into_postgresql_is_retried(
 ) -> None:
     """Exactly all rows, no left-over table, no partial file."""
     kill_often(bench, "postgresql", mode, rows, moments)
+
+
+@pytest.mark.parametrize(("rows", "moments"), [SMALL, BIG])
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE])
+def test_a_killed_stream_into_postgresql_is_retried(
+    bench: Bench, mode: Mode, rows: int, moments: int
+) -> None:
+    """The same, and its Parquet is a whole one: no file is half written, hidden ones included."""
+    kill_often(bench, "postgresql", mode, rows, moments, kind=FusedLoad)
+    assert pq.read_metadata(bench.folder / "valid").num_rows == rows
 
 
 @pytest.mark.parametrize(("rows", "moments"), [SMALL, BIG])

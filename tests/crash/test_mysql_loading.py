@@ -90,6 +90,7 @@ LOADS = (
     MysqlCase("mysql_swap.old_dropped", (11, 14), how="create", committed=True),
     MysqlCase("mysql_load.recorded", (11, 14), how="create", committed=True),
     MysqlCase("mysql_upsert.staged", (11, 14), how="upsert"),
+    MysqlCase("mysql_upsert.matched", (11, 14), how="upsert"),
     MysqlCase("mysql_upsert.changed", (11, 14), how="upsert"),
     MysqlCase("mysql_upsert.added", (11, 14), how="upsert"),
 )

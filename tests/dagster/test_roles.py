@@ -112,6 +112,17 @@ def store(
     return admin
 
 
+def test_only_the_owner_prunes(
+    store: str, jobu: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line's own role may count what would go; to delete takes the owner's."""
+    monkeypatch.setattr(jobu_dagster.process, "_current", Process())
+    assert "executions" in jobu("prune", "--dry-run")
+    assert "run prune as the owner of the tables" in jobu("prune", fails=True)
+    monkeypatch.setenv("JOBU_DATABASE_URL", as_role(store, "jobu_owner"))
+    assert "executions" in jobu("prune")
+
+
 @pytest.fixture
 def app(store: str, mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     """Return what the processes of jobu use, connected as ``jobu_app``."""

@@ -94,7 +94,7 @@ def test_the_attempts_folder_goes_with_success_and_stays_with_failure(bench: Ben
     good = bench.run(work)
     bad = bench.run(work, params={"number": 2})
     base = bench.root / ".jobu" / "work"
-    assert not (base / str(good.execution_id) / "1").exists()
+    assert not (base / str(good.execution_id)).exists()
     assert (base / str(bad.execution_id) / "1" / "half").exists()
 
 

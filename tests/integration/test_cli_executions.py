@@ -16,6 +16,7 @@ from jobu_core.config import load_settings
 from jobu_core.errors import Conflict, NotFound
 from jobu_core.handlers.registry import load_registry
 from jobu_core.models import ParamSource, Status, Trigger
+from jobu_core.pipeline.meter import Progress
 from jobu_core.store.engine import transaction
 from jobu_core.store.schema import audit_log, cron_jobs
 from jobu_core.store.workers import beat
@@ -126,6 +127,15 @@ def test_show_tells_attempts_times_and_the_error(jobu: Callable[..., Result], jo
     assert "no such file" in text
     assert "waits" not in text
     assert "kafka_topic" not in text
+
+
+def test_show_tells_how_far_a_running_execution_is(jobu: Callable[..., Result], jobs: Jobs) -> None:
+    """A line for a person, every figure for a program."""
+    measured = Progress("load", 500_000, 2_000_000, 25_000_000, 100_000_000, 10.0).as_json()
+    running = jobs.running()
+    jobs.change(running.id, progress=measured)
+    assert "load: 500,000 of 2,000,000 rows, 25.0 of 100.0 MB" in jobu("show", running.id).stdout
+    assert _json(jobu("show", running.id, "--json"))["progress"] == measured
 
 
 def test_an_unknown_execution_is_one_error(jobu: Callable[..., Result]) -> None:

@@ -79,15 +79,30 @@ SAME = (
     ),
     Sameness("append", CLEAN, {"mode": "append"}),
     Sameness("replace in place", params={"replace_strategy": "delete"}),
+    Sameness("several files", params={"input_path": "/data/raw/part*.csv"}),
+    Sameness("transformed", params={"transform": "trimmed", "filters": {"id": {"ne": "9"}}}),
+    Sameness("transformed as a whole", CLEAN, {"transform": "twice", "transform_scope": "file"}),
     Sameness("header only", "id,name,value\n", {"allow_empty": True}),
 )
+
+
+def trimmed(frame: Any) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """Return the rows with names without blanks."""
+    return frame.assign(name=frame["name"].str.strip())
+
+
+def twice(frame: Any) -> Any:  # noqa: ANN401 - a pandas DataFrame
+    """Return every other row, each two times."""
+    return frame.iloc[[at for at in range(0, len(frame), 2) for _ in range(2)]]
 
 
 @pytest.mark.parametrize("case", SAME, ids=lambda case: case.name)
 def test_one_stream_makes_what_three_stages_make(bench: Bench, case: Sameness) -> None:
     """Rows in their order, the bytes of the Parquet, rejects, result and materializations."""
     project = make_project(bench)
-    project.write("raw/in.csv", "").write_text(case.text, encoding=case.encoding)
+    project.registry = replace(project.registry, transforms={"trimmed": trimmed, "twice": twice})
+    for name in ("in", "part1", "part2"):
+        project.write(f"raw/{name}.csv", "").write_text(case.text, encoding=case.encoding)
     params = {"dataset": "sample", "input_path": INPUT, **KEPT, **case.params}
     found = [_made(project, params, execution) for execution in (1, 2)]
     three, fused = found
@@ -114,7 +129,7 @@ def _made(project: Project, params: dict[str, Any], execution: int) -> dict[str,
         ),
         "result": _told(result),
         "emitted": [
-            (each.asset, _told(each.metadata), each.columns, each.checks)
+            (each.asset, _told(each.metadata), each.columns, each.checks, each.sources)
             for each in project.emitted
         ],
         "left": [
@@ -132,9 +147,13 @@ def _rejects(*paths: Path) -> list[dict[str, Any]] | None:
 
 
 _OWN = frozenset(
-    {"file", "output_path", "rejects_path", "load_id", "load_key", "execution_id", "fused"}
+    {
+        *("file", "output_path", "rejects_path", "load_id", "load_key", "execution_id", "fused"),
+        *("seconds", "bytes_in", "bytes_out"),
+    }
 )
-"""Names of executions and of files that only jobu knows; not the same, or only in one."""
+"""Names of executions and of files that only jobu knows, and what a stage cost; not the same,
+or only in one."""
 
 
 def _told(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -191,6 +210,14 @@ def test_too_many_rejects_leave_everything_as_it_was(
     ]
     early = fused.root / ".jobu/work/1/1/preprocess.rejects.parquet"
     assert [row["row_number"] for row in pq.read_table(early).to_pylist()] == [4, 6]
+
+
+def test_rejects_of_the_preprocessing_are_told_by_their_rule(fused: Project) -> None:
+    """As the first of three stages would, and not as those of an earlier stage."""
+    fused.write("raw/in.csv", "id,name,value\n1,a,1\n2,b\n")
+    with pytest.raises(RowsRejected, match=r"1 of 2 rows rejected, strict .*; row: ragged_row 1$"):
+        fused.run("pipeline", FUSED | {"strict": True})
+    assert _untouched(fused)
 
 
 def test_every_row_rejected_always_fails(fused: Project) -> None:

@@ -130,6 +130,10 @@ def test_a_letter_that_the_table_has_lost_is_put_back(refused: Events) -> None:
         (each.id, each.value, each.headers, each.code, each.message) for each in before
     ]
     assert consistent(refused)
+    with transaction(refused.engine) as connection:  # a copy is there still: prune keeps the letter
+        copied = connection.scalars(sa.text("SELECT mirror_topic FROM dead_letters")).all()
+    assert len(copied) == len(before)
+    assert None not in copied
 
 
 def test_a_message_that_ingest_will_decide_is_left_to_it(refused: Events) -> None:

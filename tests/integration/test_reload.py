@@ -45,6 +45,18 @@ def test_corrected_rows_join_the_others_once(loading: Reloading) -> None:
     assert loading.table == [(1, "a", 1), (2, "b", 2), (3, "c", 3), (4, "d", 4), (5, "e", 5)]
 
 
+def test_rejects_of_one_stream_are_corrected_as_those_of_stages(loading: Reloading) -> None:
+    """The reload is a stream as well, and appends."""
+    first = loading.load(FILE, fused=True)
+    fixed = loading.export(first).replace('"x"', '"2"').replace('"-4"', '"4"')
+    done = loading.reload(first, fixed.replace('"3",,', '"3","c",'))
+    (made,) = done.executions
+    assert loading.settled(made).status is Status.SUCCESS
+    assert loading.system.jobs.row(made).params["fused"] is True
+    assert [row[0] for row in loading.table] == [1, 2, 3, 4, 5]
+    assert loading.reload(first, fixed).already == {made: 3}
+
+
 def test_the_export_names_rows_and_errors_and_reads_as_the_file_did(loading: Reloading) -> None:
     """Null and the empty string, quotes, newlines and ragged rows come back as they were."""
     file = 'id,name,value\nx,"a, ""b""\nc",1\ny,"",2\nz,,3\n7,g\n1,a,1\n'

@@ -67,6 +67,7 @@ def test_preprocess_reads_and_writes_objects(lake: Lake) -> None:
     told = lake.run("pandas_preprocess", {"input_path": lake.input, "output_path": output})
     assert told["input_path"] == lake.input
     assert told["output_path"] == output
+    assert lake.project.emitted[-1].metadata["dagster/uri"] == output
     assert told["rejects_path"] is None
     table = lake.table("out/three.parquet")
     assert table.column("name").to_pylist() == ["one", None, "three"]

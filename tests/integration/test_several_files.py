@@ -72,6 +72,7 @@ def test_a_pattern_takes_files_in_the_order_of_their_names(data_project: Project
     )
     names = ["/data/raw/in_10.csv", "/data/raw/in_2.csv"]
     assert [each["name"] for each in told["files"]] == names
+    assert data_project.emitted[-1].metadata["files"] == 2, "a number: there may be thousands"
     params = {"input_path": "/data/raw/none_*.csv", "output_path": out}
     with pytest.raises(FileError, match="no such file"):
         data_project.run("pandas_preprocess", params)

@@ -198,3 +198,25 @@ def test_rejects_are_reloaded_where_each_row_is_its_own(
     loading.reload(first, loading.export(first).replace('"x"', '"2"'))
     loading.system.settle()
     assert loading.table == [(1, "a", 1), (2, "b", 2)]
+
+
+def test_a_corrected_dataset_or_transform_is_not_answered_with_what_was_made_before(
+    data_project: Project, module: HandlersSettings, tmp_path: Path
+) -> None:
+    """A retry finds the stage of the same code only."""
+    project = replace(data_project, registry=registry(module, transform="trimmed"))
+    write(project)
+    params = {"dataset": "sample"}
+
+    def attempt(number: int, found: Registry) -> Any:  # noqa: ANN401 - a stage's result
+        again = replace(project, registry=found)
+        return again.stage("preprocess", params, {}, attempt=number)["preprocess"]
+
+    assert "reused" not in attempt(1, project.registry)
+    assert attempt(2, project.registry)["reused"]
+    assert "reused" not in attempt(3, registry(module, transform="doubled"))
+    (tmp_path / "washing.py").write_text(MODULE.replace("strip()", "upper()"), encoding="utf-8")
+    sys.modules.pop("washing")
+    corrected = attempt(4, registry(module, transform="trimmed"))
+    assert "reused" not in corrected
+    assert pq.read_table(corrected["file"])["name"].to_pylist() == [" A ", "B"]

@@ -68,6 +68,15 @@ def test_files_are_one_stream_numbered_through(tmp_path: Path) -> None:
     assert [each.rows for each in report.files] == [2, 0, 1]
 
 
+def test_every_batch_has_the_columns_of_the_first_file(tmp_path: Path) -> None:
+    """What reads cells by their place relies on it."""
+    files = written(tmp_path, b"id,name\n1,a\n", b"name,id\nc,3\n")
+    with open_csv_files(files, options=CsvOptions(), rename={}) as reader:
+        found = [batch.rows for batch in reader.batches()]
+    assert [each.schema for each in found] == [reader.schema] * 2
+    assert [column.to_pylist() for column in found[1].columns] == [[2], ["3"], ["c"]]
+
+
 def test_rejects_tell_the_file_and_its_own_row_number(tmp_path: Path) -> None:
     """Ragged rows at every edge, cells that no filter compares; a person opens that file."""
     files = written(

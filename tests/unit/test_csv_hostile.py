@@ -21,6 +21,7 @@ from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.validate.report import ValidationOptions
 from jobu_core.pipeline.validate.rows import validate_file
 from tests.arrow_memory import arrow_peak
+from tests.meter_support import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,12 +314,20 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, nothing_to_read: Pat
 def test_a_file_that_grows_while_it_is_read_writes_nothing(tmp_path: Path) -> None:
     """The rows that were there first are not the file."""
     source = tmp_path / "in.csv"
-    source.write_bytes(b"a,b\n" + b"1,2\n" * 200_000)
+    with source.open("wb") as file:
+        file.write(b"a,b\n")
+        for _ in range(160):  # more than is read ahead of the first batch that is told
+            file.write(b"1," + b"y" * MIB + b"\n")
 
-    def grow(_rows: int) -> None:
-        with source.open("ab") as file:
-            file.write(b"3,4\n")
+    class Growing(Heard):
+        def start(
+            self, stage: str, *, total_rows: int | None = None, total_bytes: int | None = None
+        ) -> None:
+            """Hear that the header was read, and the first bytes; the end is not looked at yet."""
+            super().start(stage, total_rows=total_rows, total_bytes=total_bytes)
+            with source.open("ab") as file:
+                file.write(b"3,4\n")
 
     with pytest.raises(FileError, match="changed while it was read"):
-        preprocess(source, output_path=tmp_path / "out.parquet", source_name=NAME, checkpoint=grow)
+        preprocess(source, output_path=tmp_path / "out.parquet", source_name=NAME, meter=Growing())
     assert not (tmp_path / "out.parquet").exists()

@@ -15,6 +15,7 @@ from jobu_core.errors import FileError, InvalidParams, RowsRejected
 from jobu_core.pipeline.parquet_writer import read_provenance
 from jobu_core.pipeline.preprocess import PreprocessReport, preprocess
 from jobu_core.pipeline.rejects import Limits
+from tests.meter_support import Heard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,10 +268,17 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     before = pool.bytes_allocated()
     peak = 0
 
-    def look(_: int) -> None:
-        nonlocal peak
-        peak = max(peak, pool.bytes_allocated() - before)
+    class Looking(Heard):
+        def at(self, rows: int, read_bytes: int | None = None) -> None:
+            super().at(rows, read_bytes)
+            nonlocal peak
+            peak = max(peak, pool.bytes_allocated() - before)
 
-    run(source, checkpoint=look)
+    meter = Looking()
+    run(source, meter=meter)
+    size = source.stat().st_size
+    assert meter.started == [("preprocess", None, size)]
+    assert meter.counts[-1] == (600_000, size)
+    assert len(meter.counts) < 100
     assert source.stat().st_size > 110_000_000
     assert peak < 65_000_000

@@ -17,6 +17,7 @@ from jobu_core.config import (
     KafkaSettings,
     LaunchSettings,
     QueueSettings,
+    RetentionSettings,
     Settings,
     WorkerSettings,
 )
@@ -39,6 +40,7 @@ CALLED: Final[dict[type[BaseModel], frozenset[str]]] = {
     HandlersSettings: frozenset({"handlers", "settings"}),
     KafkaSettings: frozenset({"kafka"}),
     LaunchSettings: frozenset({"launch", "settings"}),
+    RetentionSettings: frozenset({"retention"}),
     QueueSettings: frozenset({"queue", "_queue", "queue_dispatcher"}),
     Settings: frozenset({"known", "self", "settings", "_settings"}),
     WorkerSettings: frozenset({"limits", "settings", "worker"}),

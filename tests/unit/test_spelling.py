@@ -156,6 +156,12 @@ def test_the_first_format_that_fits_decides() -> None:
     ]
 
 
+def test_digits_of_other_alphabets_fit_no_format() -> None:
+    """Python's strptime takes them; the grammar is ASCII, as for numbers."""
+    cells = pa.array(["11.01.\u0662\u0660\u0662\u0664", "11.01.2024"])
+    assert MomentFormat("%d.%m.%Y").iso(cells).to_pylist() == [None, "2024-01-11"]
+
+
 def test_a_number_that_fits_no_format_is_no_moment() -> None:
     """Pydantic would take it for seconds since 1970; times of day have their own formats."""
     spelling = Spelling(timestamp_formats=("%Y%m%d", "%H%M"))

@@ -328,3 +328,31 @@ def test_rejects_before_a_transform_of_whole_files_are_all_told(tmp_path: Path) 
         tmp_path, lambda frame: frame, TEXT + "7\n8,h,x\n", types={"n": "int"}, scope="file"
     )
     assert (report.rows_in, report.rows_out, report.rejected) == (6, 4, 2)
+
+
+def test_every_declared_type_goes_through_unchanged(tmp_path: Path) -> None:
+    """With nulls beside the values; the columns keep the types that were declared."""
+    cells = {
+        "int": "9223372036854775807",
+        "float": "0.1",
+        "bool": "yes",
+        "str": "가",
+        "bytes": "b",
+        "date": "2024-02-29",
+        "time": "10:00:00.000001",
+        "datetime": "2024-02-29T10:00:00.000001",
+        "datetimetz": "2024-02-29T10:00:00.000001+09:00",
+        "timedelta": "P1DT0.000001S",
+        "decimal(38,10)": "1234567890123456789012345678.0123456789",
+    }
+    names = [f"c{at}" for at in range(len(cells))]
+    text = "\n".join([",".join(names), ",".join(cells.values()), "," * (len(cells) - 1), ""])
+    types = dict(zip(names, cells, strict=True))
+    found = run(tmp_path, lambda frame: frame.copy(), text, types=types)
+    written = pq.read_table(found.path)
+    assert dict(found.columns) == types
+    source = tmp_path / "in.csv"
+    plain = preprocess(
+        source, output_path=tmp_path / "plain.parquet", source_name="in.csv", types=types
+    )
+    assert written.equals(pq.read_table(plain.path))

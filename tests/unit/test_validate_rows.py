@@ -23,6 +23,7 @@ from jobu_core.pipeline.parquet_writer import read_provenance
 from jobu_core.pipeline.rejects import Limits
 from jobu_core.pipeline.validate.report import ValidationOptions, ValidationReport
 from jobu_core.pipeline.validate.rows import validate_file, validate_records
+from tests.meter_support import Heard
 from tests.validate_support import NAME, Row, of_csv, rejects, told, valid, values
 
 if TYPE_CHECKING:
@@ -221,17 +222,31 @@ def test_values_are_hidden_unless_asked_for(tmp_path: Path) -> None:
     assert shown[1]["row"] == '{"id": "hunter2", "name": "swordfish"}'
 
 
-def test_checkpoint_hears_of_every_batch(tmp_path: Path) -> None:
-    """So that the lease is watched while a long file is read."""
+def test_the_meter_hears_of_every_batch(tmp_path: Path) -> None:
+    """Once per batch, and from the footer how many rows there are."""
     source = tmp_path / "in.parquet"
     column = ["1"] * 150_000
     pq.write_table(pa.table({"id": column, "name": column, "value": column}), source)
-    heard: list[int] = []
+    meter = Heard()
     validate_file(
         source,
         model=Row,
         output_path=tmp_path / "out.parquet",
         source_name=NAME,
-        checkpoint=heard.append,
+        meter=meter,
     )
-    assert heard == [65_536, 131_072, 150_000]
+    assert meter.counts == [(65_536, None), (131_072, None), (150_000, None)]
+    assert meter.started == [("validate", 150_000, source.stat().st_size)]
+
+
+def test_the_meter_of_a_csv_hears_bytes(tmp_path: Path) -> None:
+    """Read directly, a CSV has no total of rows, but a size."""
+    meter = Heard()
+    text = "id,name,value\n" + "1,a,1\n" * 1000
+    source = tmp_path / "in.csv"
+    source.write_text(text)
+    validate_file(
+        source, model=Row, output_path=tmp_path / "out.parquet", source_name=NAME, meter=meter
+    )
+    assert meter.started == [("validate", None, len(text))]
+    assert meter.counts[-1] == (1000, len(text))

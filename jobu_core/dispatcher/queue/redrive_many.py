@@ -17,6 +17,7 @@ from jobu_core.models import DeadLetterStatus
 from jobu_core.store.dead_letters import insert_dead_letters, list_dead_letters
 from jobu_core.store.engine import transaction
 from jobu_core.store.executions import find_by_dedupe_key
+from jobu_core.store.mirroring import note_copy
 from jobu_core.store.positions import read_next_offset
 
 if TYPE_CHECKING:
@@ -86,9 +87,11 @@ class Redriver:
                 text = "not a copy that this consumer group has made"
                 yield Outcome(place, None, "foreign", detail=text)
             elif code is None or copy.rejection.code == code:
-                yield self._put_back(copy, place) or self._redrive(place, copy.letter_id)
+                yield self._put_back(copy, message.topic, place) or self._redrive(
+                    place, copy.letter_id
+                )
 
-    def _put_back(self, copy: Copy, place: str) -> Outcome | None:
+    def _put_back(self, copy: Copy, topic: str, place: str) -> Outcome | None:
         """See that the table has the letter; return why it must not have it."""
         at = copy.coordinates
         key = f"event:{copy.group_id}:{at.topic}:{at.generation}:{at.partition}:{at.offset}"
@@ -101,7 +104,8 @@ class Redriver:
                 text = "the original message is yet to be read; ingest will decide it"
                 return Outcome(place, copy.letter_id, "undecided", detail=text)
             refused = [(copy.original, copy.generation, copy.rejection)]
-            insert_dead_letters(connection, copy.group_id, refused)
+            if insert_dead_letters(connection, copy.group_id, refused):
+                note_copy(connection, copy.letter_id, topic)
             reach("redrive.letter_put_back")
         reach("redrive.put_back_committed")
         return None

@@ -28,6 +28,7 @@ from jobu_core.pipeline.load.manifest import (
     newer_exists,
     same_load,
 )
+from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.replace import (
     check_guards,
     choose_strategy,
@@ -93,7 +94,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     database is not there. Whatever is raised, nothing of the load remains.
     """
     with (
-        request.input.open() as source,
+        open_metered(request) as source,
         open_session(request.url, request.target.database, request.application_name) as connection,
     ):
         refuse_reserved(connection, request.target)

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from jobu_core.pipeline.meter import SILENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from jobu_core.pipeline.load.identifiers import TableName
     from jobu_core.pipeline.load.source import LoadInput
+    from jobu_core.pipeline.meter import Meter
 
 
 class Mode(StrEnum):
@@ -86,6 +89,8 @@ class LoadRequest:
     """Columns that tell one row from another; for ``upsert`` only."""
     guards: Guards = Guards()
     lock_wait_seconds: float = 30.0
+    meter: Meter = SILENT
+    """Hears how many rows are on their way, from the thread that reads them."""
 
     @property
     def load_key(self) -> str:

@@ -11,7 +11,7 @@ import structlog
 from psycopg import sql
 
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused
+from jobu_core.errors import LoadRefused, TargetBusy
 from jobu_core.pipeline.load.formats import format_of
 from jobu_core.pipeline.load.session import one
 from jobu_core.pipeline.overlap import behind
@@ -31,6 +31,11 @@ _SLICE_BYTES: Final = 128 * 1024
 
 _PORTION_ROWS: Final = 16_384
 """Rows encoded at a time; what a source yields may be larger."""
+
+_TYPES: Final[LiteralString] = """
+SELECT attname, format_type(atttypid, atttypmod)
+FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+"""
 
 _SAMPLE_ROWS: Final = 30_000
 """What ANALYZE reads with the default statistics target, however large the table is."""
@@ -65,11 +70,14 @@ def copy_rows(
 ) -> int:
     """Send every row of the source and return how many landed.
 
-    Raises LoadRefused when the source gave another number of rows than it says it
-    has, DataError when the server refuses a value, and what the source raises. The
-    source is read in the caller's thread, which may run a user's code for it, and
-    what was read before is sent in another.
+    The table must be locked, or made in this very transaction. Raises TargetBusy when
+    its types are not those of the plans (altered since they were made), LoadRefused
+    when the source gave another number of rows than it says it has, DataError when
+    the server refuses a value, and what the source raises. The source is read in the
+    caller's thread, which may run a user's code for it, and what was read before is
+    sent in another.
     """
+    _insist_on_types(connection, target, plans)
     way = format_of(plans)
     statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
         target.quoted,
@@ -91,6 +99,15 @@ def copy_rows(
     if sent != expected:
         raise LoadRefused(f"{source.name}: has {expected} rows by its own count, {sent} were read")
     return landed
+
+
+def _insist_on_types(
+    connection: psycopg.Connection, target: TableName, plans: Sequence[ColumnPlan]
+) -> None:
+    """In binary the bytes of one type are a value of another one, of the same width."""
+    there = connection.execute(_TYPES, (target.quoted.as_string(connection),)).fetchall()
+    if not {(plan.name, plan.shown) for plan in plans} <= set(there):
+        raise TargetBusy(f"{target} was altered while it was loaded")
 
 
 def _portions(source: Source) -> Iterator[pa.RecordBatch]:

@@ -45,6 +45,15 @@ class Source(ABC):
     schema: pa.Schema
     nulls: Mapping[str, int]
     """Nulls per column, as far as they are known before the rows are read."""
+    stage = "load"
+    """How progress calls the reading of the rows."""
+    total_bytes: int | None = None
+    """Size of what is read, on disk."""
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes of it that were read; None where the rows are the measure."""
+        return None
 
     @property
     @abstractmethod
@@ -133,6 +142,7 @@ class ParquetSource(Source):
         self.name = asked.path.name
         self.schema = pa.schema(fields)
         self.nulls = _nulls(file)
+        self.total_bytes = asked.path.stat().st_size
 
     @property
     def facts(self) -> Facts:

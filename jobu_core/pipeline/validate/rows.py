@@ -3,9 +3,9 @@
 ::
 
     validate_file(source, model=…, output_path=…, source_name=…, options=…,
-                  csv=…, rename=…, rejects_path=…, checkpoint=…) -> ValidationReport
+                  csv=…, rename=…, rejects_path=…, meter=…) -> ValidationReport
     validate_records(records, model=…, output_path=…, source_name=…, options=…,
-                     rejects_path=…, checkpoint=…) -> ValidationReport
+                     rejects_path=…, meter=…) -> ValidationReport
 
 The output keeps the input's order and holds what the model made of each row, in
 the model's column types. What can be proven is proven a column at a time; every
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobu_core.config.datasets import CsvOptions
+from jobu_core.pipeline.meter import SILENT
 from jobu_core.pipeline.overlap import ahead
 from jobu_core.pipeline.parquet_writer import Provenance, write_parquet
 from jobu_core.pipeline.preprocess import refuse_overwrite
@@ -31,12 +32,13 @@ from jobu_core.pipeline.validate.report import ValidationOptions, ValidationRepo
 from jobu_core.pipeline.validate.source import RecordRows, open_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
 
     from jobu_core.pipeline.csv_reader import RaggedRow
+    from jobu_core.pipeline.meter import Meter
     from jobu_core.pipeline.parquet_writer import Reader
     from jobu_core.pipeline.rejects import RejectLog
     from jobu_core.pipeline.validate.batch_check import BatchCheck
@@ -53,16 +55,15 @@ def validate_file(
     csv: CsvOptions | None = None,
     rename: Mapping[str, str] | None = None,
     rejects_path: Path | None = None,
-    checkpoint: Callable[[int], None] | None = None,
+    meter: Meter = SILENT,
     read_by: Reader = "anyone",
 ) -> ValidationReport:
     """Write the valid rows of ``source`` to ``output_path``.
 
-    ``csv`` and ``rename`` apply when the source is not a Parquet. ``checkpoint`` is
-    called after each batch with the rows looked at so far. Raises FileError,
-    SchemaMismatch or ConfigError before any row, and RowsRejected (``.report`` holds
-    the ValidationReport) beyond the limits; then the output is as it was and the
-    rejects are written.
+    ``csv`` and ``rename`` apply when the source is not a Parquet. ``meter`` hears
+    after each batch how far this is. Raises FileError, SchemaMismatch or ConfigError
+    before any row, and RowsRejected (``.report`` holds the ValidationReport) beyond
+    the limits; then the output is as it was and the rejects are written.
     """
     refuse_overwrite([source], output_path, rejects_path or rejects_beside(output_path))
     with open_rows(source, name=source_name, csv=csv or CsvOptions(), rename=rename or {}) as rows:
@@ -72,7 +73,7 @@ def validate_file(
             output_path=output_path,
             options=options or ValidationOptions(),
             rejects_path=rejects_path,
-            checkpoint=checkpoint,
+            meter=meter,
             read_by=read_by,
         )
 
@@ -85,7 +86,7 @@ def validate_records(
     source_name: str,
     options: ValidationOptions | None = None,
     rejects_path: Path | None = None,
-    checkpoint: Callable[[int], None] | None = None,
+    meter: Meter = SILENT,
 ) -> ValidationReport:
     """Do the same for records that came in the params; the hash is of their JSON."""
     rows = RecordRows(records, source_name)
@@ -95,7 +96,7 @@ def validate_records(
         output_path=output_path,
         options=options or ValidationOptions(),
         rejects_path=rejects_path,
-        checkpoint=checkpoint,
+        meter=meter,
     )
 
 
@@ -106,7 +107,7 @@ def _validate(
     output_path: Path,
     options: ValidationOptions,
     rejects_path: Path | None,
-    checkpoint: Callable[[int], None] | None,
+    meter: Meter,
     read_by: Reader = "anyone",
 ) -> ValidationReport:
     check = batch_check(
@@ -124,10 +125,10 @@ def _validate(
         ahead(source.batches()) as batches,
     ):
         rejects.places = RowPlaces(source.files)
+        meter.start("validate", total_rows=source.total_rows, total_bytes=source.total_bytes)
         for batch in batches:
             output.write(hold_batch(batch, check, rejects))
-            if checkpoint is not None:
-                checkpoint(output.rows + rejects.rejected)
+            meter.at(output.rows + rejects.rejected, source.read_bytes)
         report = ValidationReport(
             rows=output.rows + rejects.rejected,
             valid=output.rows,

@@ -79,6 +79,18 @@ class RowSource(Protocol):
         """The user's files that the rows are numbered through, if they are several."""
 
     @property
+    def total_rows(self) -> int | None:
+        """How many rows there are; None when only reading tells."""
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Size of the input; None for what is no file."""
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes read so far; None where the rows are the measure."""
+
+    @property
     def sha256(self) -> str:
         """Hash of the user's bytes, once the batches are exhausted."""
 
@@ -107,6 +119,7 @@ class CsvRows:
 
     strings = True
     rejected_before = 0
+    total_rows: int | None = None
     files: tuple[SourceFile, ...] = ()
 
     def __init__(self, reader: CsvReader, name: str, spelling: Spelling) -> None:
@@ -115,6 +128,16 @@ class CsvRows:
         self.spelling = spelling
         self.name = name
         self.types: Mapping[str, pa.DataType] | None = dict.fromkeys(reader.columns, pa.string())
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Size of the file."""
+        return self._reader.total_bytes
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes read so far, ahead of the rows."""
+        return self._reader.read_bytes
 
     @property
     def sha256(self) -> str:
@@ -130,6 +153,8 @@ class CsvRows:
 class ParquetRows:
     """Rows of a Parquet, jobu's own or somebody else's."""
 
+    read_bytes: int | None = None
+
     def __init__(self, file: pq.ParquetFile, path: Path, name: str) -> None:
         """Read the footer; raises FileError for a file that has no usable rows."""
         self._file = file
@@ -141,6 +166,8 @@ class ParquetRows:
         found = ours or Provenance(name, file_sha256(path))
         self._trusted = ours is not None
         self._path_name = name
+        self.total_rows: int | None = file.metadata.num_rows
+        self.total_bytes: int | None = path.stat().st_size
         self.name = found.source_file
         self.rejected_before = found.rejected
         self.files: tuple[SourceFile, ...] = found.files
@@ -174,10 +201,13 @@ class RecordRows:
     files: tuple[SourceFile, ...] = ()
     types: Mapping[str, pa.DataType] | None = None
     spelling = Spelling()
+    total_bytes: int | None = None
+    read_bytes: int | None = None
 
     def __init__(self, records: Sequence[object], name: str) -> None:
         """Take ``records``; their number is their place, from 1."""
         self._records = records
+        self.total_rows: int | None = len(records)
         self.name = name
         written = json.dumps(records, sort_keys=True, default=str).encode()
         self.sha256 = hashlib.sha256(written).hexdigest()

@@ -97,7 +97,7 @@ def _lengths(values: Values) -> NDArray[np.int32]:
 
 
 def _big_endian(parts: Sequence[NDArray[Any] | np.integer[Any]], rows: int) -> NDArray[Any]:
-    """Return a block per row that holds one of each part."""
+    """Return a block per row that holds one of each part; numbers are the same in all."""
     made = np.dtype(
         [(f"{at}", part.dtype.newbyteorder(">"), part.shape[1:]) for at, part in enumerate(parts)],
     )

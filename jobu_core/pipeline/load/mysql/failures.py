@@ -95,6 +95,17 @@ def number_of(error: err.Error) -> int:
     return first if isinstance(first, int) else 0
 
 
+def duplicate_of(error: err.Error, table: str) -> str | None:
+    """Return the index whose key was there already; None when that is not the error.
+
+    MySQL puts the table's name before it.
+    """
+    if number_of(error) != DUPLICATE or len(error.args) <= 1:
+        return None
+    found = _KEY.search(str(error.args[1]))
+    return None if found is None else found[1].removeprefix(f"{table}.")
+
+
 def told(error: err.Error) -> str:
     """Return the message of an error that is about no data."""
     said = error.args[1] if len(error.args) > 1 else str(error)

@@ -16,6 +16,7 @@ from pymysql import err
 from jobu_core.clock import SystemClock
 from jobu_core.crash_points import reach
 from jobu_core.errors import LoadRefused, TargetUnavailable
+from jobu_core.pipeline.load.metered import open_metered
 from jobu_core.pipeline.load.mysql.attempts import begin_attempt
 from jobu_core.pipeline.load.mysql.columns import ColumnPlan, plan_columns, read_columns
 from jobu_core.pipeline.load.mysql.guards import check_guards, refuse_truncate, rows_before
@@ -52,8 +53,15 @@ from jobu_core.pipeline.load.mysql.tables import (
     find_table,
     refuse_reserved,
     require_table,
+    triggers_of,
 )
-from jobu_core.pipeline.load.mysql.upsert import check_keys, insist_on_keys, merge, stage_rows
+from jobu_core.pipeline.load.mysql.upsert import (
+    came_meanwhile,
+    check_keys,
+    insist_on_keys,
+    merge,
+    stage_rows,
+)
 from jobu_core.pipeline.load.request import LoadResult, Mode, Outcome, Strategy
 
 if TYPE_CHECKING:
@@ -87,7 +95,7 @@ def load_parquet(request: LoadRequest, clock: Clock | None = None) -> LoadResult
     server is not there. Whatever is raised, readers see nothing of the load.
     """
     with (
-        request.input.open() as source,
+        open_metered(request) as source,
         open_session(request.url, request.target.database) as session,
     ):
         refuse_reserved(session, request.target)
@@ -243,12 +251,14 @@ class _Loader:
     def _upsert(self) -> LoadResult:
         target, keys = self.request.target, self.request.keys
         insist_on_keys(keys, target)
-        check_keys(self.session, target, keys)
+        indexes = check_keys(self.session, target, keys)
         plans = self._plan(target)
         staged = stage_rows(self.session, target, self.source, plans, keys)
 
         def land() -> _Landed:
-            rows = merge(self.session, target, plans, keys)
+            rows = merge(self.session, target, plans, keys, indexes)
+            if rows != staged and not triggers_of(self.session, target):
+                raise came_meanwhile(target)
             if rows != staged:
                 raise LoadRefused(
                     f"{target}: {staged} keys in the file, {rows} rows changed or added; "

@@ -30,12 +30,18 @@ SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
 NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO',
     time_zone = '+00:00', sql_notes = 1, foreign_key_checks = 1, unique_checks = 1,
-    sql_safe_updates = 0, sql_select_limit = DEFAULT, max_error_count = 64,
+    sql_safe_updates = 0, sql_select_limit = 18446744073709551615, max_error_count = 64,
+    sql_big_selects = 1, sql_quote_show_create = 1, completion_type = 'NO_CHAIN',
     wait_timeout = %(patience)s, net_read_timeout = %(patience)s, net_write_timeout = %(patience)s
 """
 _ISOLATION: Final[LiteralString] = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-_NO_TIMEOUT: Final[LiteralString] = "SET SESSION max_statement_time = 0"
-"""MariaDB's alone; MySQL has one for SELECT only."""
+_OF_MARIADB: Final[LiteralString] = (
+    "SET SESSION max_statement_time = 0, check_constraint_checks = 1"
+)
+"""MySQL has a time for SELECT only, and looks at its checks always."""
+_PLAIN_TIMESTAMPS: Final[LiteralString] = "SET SESSION explicit_defaults_for_timestamp = 1"
+"""Else the first timestamp of a made table would be set anew by every UPDATE. Some servers
+do not let it be changed; newer ones have it on."""
 _LOCK_WAITS: Final[LiteralString] = (
     "SET SESSION innodb_lock_wait_timeout = %(seconds)s, lock_wait_timeout = %(seconds)s"
 )
@@ -160,7 +166,9 @@ def open_session(url: str, database: str) -> Iterator[Session]:
         session.run(_SETTINGS, {"patience": _PATIENCE_SECONDS})
         session.run(_ISOLATION)
         if session.server.mariadb:
-            session.run(_NO_TIMEOUT)
+            session.run(_OF_MARIADB)
+        with suppress(err.Error):
+            session.run(_PLAIN_TIMESTAMPS)
         yield session
 
 

@@ -152,7 +152,9 @@ def create_statement(
 def definition_of(session: Session, name: TableName) -> str:
     """Return what SHOW CREATE TABLE says, without the name and the next number."""
     _, text = session.one("SHOW CREATE TABLE {table}", table=table_name(name))
-    _, _, rest = str(text).partition(f"{quoted(name.table).text} (")
+    _, found, rest = str(text).partition(f"{quoted(name.table).text} (")
+    if not found:
+        raise LoadRefused(f"{name}: the server does not tell how the table is made")
     return _AUTO_INCREMENT.sub("", rest)
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, LiteralString
 
+from pymysql import err
+
 from jobu_core.crash_points import reach
-from jobu_core.errors import LoadRefused, SchemaMismatch
+from jobu_core.errors import LoadRefused, SchemaMismatch, TargetBusy
+from jobu_core.pipeline.load.mysql.failures import duplicate_of
 from jobu_core.pipeline.load.mysql.rows import OnDuplicate, send_rows
 from jobu_core.pipeline.load.mysql.statements import composed, joined, quoted
 from jobu_core.pipeline.load.mysql.statements import table as table_name
@@ -41,27 +44,30 @@ _CHANGE: Final[LiteralString] = """
 UPDATE {target} AS t JOIN {stage} AS s ON {same} SET {assigned}
 """
 _COUNT_SAME: Final[LiteralString] = """
-SELECT count(*) FROM {target} AS t JOIN {stage} AS s ON {same}
+SELECT count(*) FROM {target} AS t JOIN {stage} AS s ON {same} FOR UPDATE
 """
+"""It waits for those who are writing such rows, and keeps them as they are."""
 _ADD: Final[LiteralString] = """
 INSERT INTO {target} ({columns})
 SELECT {staged} FROM {stage} AS s LEFT JOIN {target} AS t ON {same} WHERE {absent} IS NULL
 """
 
 
-def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> None:
-    """Raise SchemaMismatch unless a unique index is on exactly these columns, whole."""
+def check_keys(session: Session, target: TableName, keys: Sequence[str]) -> frozenset[str]:
+    """Return the unique indexes on exactly these columns, whole; SchemaMismatch without one."""
     found: dict[str, list[tuple[str, int | None]]] = {}
     key = {"schema": target.schema, "table": target.table}
     for schema, name, index, column, part in session.rows(_INDEXES, key):
         if (schema, name) == (target.schema, target.table):
             found.setdefault(index, []).append((column, part))
     wanted = {(column, None) for column in keys}
-    if not any(set(columns) == wanted for columns in found.values()):
+    indexes = frozenset(name for name, columns in found.items() if set(columns) == wanted)
+    if not indexes:
         raise SchemaMismatch(
             f"{target}: upsert needs a unique index on exactly ({', '.join(keys)}), "
             "on whole columns"
         )
+    return indexes
 
 
 def stage_rows(
@@ -99,26 +105,42 @@ def merge(
     target: TableName,
     plans: Sequence[ColumnPlan],
     keys: Sequence[str],
+    indexes: frozenset[str],
 ) -> int:
-    """Change the rows that are there and add the others; return how many both were."""
+    """Change the rows that are there and add the others; return how many both were.
+
+    ``indexes`` are those of the keys. Raises TargetBusy when somebody else has just
+    added a row with the same keys.
+    """
     stage, table = table_name(target.beside(_STAGE)), table_name(target)
     same = joined((_pair(name) for name in keys), " AND ")
     changed = [_pair(plan.name) for plan in plans if plan.name not in keys]
     (matched,) = session.one(_COUNT_SAME, target=table, stage=stage, same=same)
+    reach("mysql_upsert.matched")
     if changed:
         session.run(_CHANGE, target=table, stage=stage, same=same, assigned=joined(changed))
         reach("mysql_upsert.changed")
-    added = session.run(
-        _ADD,
-        target=table,
-        stage=stage,
-        same=same,
-        columns=joined(quoted(plan.name) for plan in plans),
-        staged=joined(composed("s.{name}", name=quoted(plan.name)) for plan in plans),
-        absent=composed("t.{name}", name=quoted(keys[0])),
-    )
+    try:
+        added = session.run(
+            _ADD,
+            target=table,
+            stage=stage,
+            same=same,
+            columns=joined(quoted(plan.name) for plan in plans),
+            staged=joined(composed("s.{name}", name=quoted(plan.name)) for plan in plans),
+            absent=composed("t.{name}", name=quoted(keys[0])),
+        )
+    except err.IntegrityError as error:
+        if duplicate_of(error, target.table) in indexes:
+            raise came_meanwhile(target) from None
+        raise
     reach("mysql_upsert.added")
     return int(matched) + added
+
+
+def came_meanwhile(target: TableName) -> TargetBusy:
+    """Return what is raised when others write the same keys at the same time."""
+    return TargetBusy(f"{target}: rows with the same keys came or went while they were merged")
 
 
 def insist_on_keys(keys: Sequence[str], target: TableName) -> None:
