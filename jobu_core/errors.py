@@ -13,12 +13,13 @@ somebody else owns the row now.
     │   ├── InvalidParams           handler params; names the field
     │   ├── UnknownHandler          name not in the registry
     │   ├── NotAvailableYet         a value a later version delivers
-    │   └── PathRefused             outside data_roots, or not a path
+    │   └── PathRefused             outside data_roots and buckets, or not a path
     ├── NotFound                    no row of that id or name
     ├── Conflict                    the row is not in a state that allows it
     ├── Outage                      retry later; no data is at fault
     │   ├── StoreUnavailable        PostgreSQL of the job store
     │   ├── QueueUnavailable        Kafka
+    │   ├── StorageUnavailable      an S3 server
     │   ├── TargetUnavailable       a target database
     │   └── TargetBusy              a lock there was not granted in time
     ├── FenceLost                   (token, attempt) no longer owns the row
@@ -81,7 +82,7 @@ class NotAvailableYet(InvalidInput):
 
 
 class PathRefused(InvalidInput):
-    """A path outside ``data_roots``, or something that is no path."""
+    """A path outside ``data_roots`` and ``s3_buckets``, or something that is no path."""
 
     code = "path_refused"
 
@@ -114,6 +115,12 @@ class QueueUnavailable(Outage):
     """The broker (Kafka) is unreachable."""
 
     code = "queue_unavailable"
+
+
+class StorageUnavailable(Outage):
+    """An S3 server is unreachable or overloaded."""
+
+    code = "storage_unavailable"
 
 
 class TargetUnavailable(Outage):

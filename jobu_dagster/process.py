@@ -65,7 +65,7 @@ class Process:
                     engine=runtime.engine,
                     settings=runtime.settings,
                     registry=runtime.registry,
-                    paths=Paths(runtime.settings.handlers.data_roots, runtime.settings.root),
+                    paths=Paths.of(runtime.settings),
                     databases=database_urls(runtime.settings),
                     installation=installation,
                 )

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fix_project",
     "tests.fix_proxy",
     "tests.fix_runs",
+    "tests.fix_s3",
     "tests.fix_signals",
     "tests.fix_simulation",
     "tests.fix_stack",

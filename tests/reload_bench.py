@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from jobu_core.execution.rejected import inputs_of, rejected_of
+from jobu_core.execution.rejected import opened_inputs, rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
 from jobu_core.pipeline.corrections import export_rejected
 
@@ -54,8 +54,8 @@ class Reloading:
         runtime, output = self.system.runtime, self.folder / name
         rejected = rejected_of(runtime, execution)
         _, csv = params_of(runtime, execution)
-        sources = inputs_of(runtime, rejected)
-        export_rejected(sources, rejected, csv=csv, output=output)
+        with opened_inputs(runtime, rejected) as sources:
+            export_rejected(sources, rejected, csv=csv, output=output)
         text = output.read_text(encoding=csv.encoding)
         output.unlink()
         return text

@@ -21,6 +21,7 @@ from jobu_core.pipeline.infer.inference import infer
 from jobu_core.pipeline.infer.names import dataset_name, model_name
 from jobu_core.pipeline.load.identifiers import STORE_DATABASE, parse_table
 from jobu_core.pipeline.paths import Paths
+from jobu_core.pipeline.places.s3_names import SCHEME
 from jobu_core.services.ensure import ensure_postgres
 from jobu_core.services.runtime import database_urls
 
@@ -47,9 +48,13 @@ def dataset_for(
         if found is None:
             raise NotFound(f"no dataset {named!r}{suggest(named, registry.datasets)}")
         return found
-    paths = Paths(settings.handlers.data_roots, settings.root)
+    paths = Paths.of(settings)
     fitting = [
-        each for each in registry.datasets.values() if path in paths.expand(each.settings.input)
+        each
+        for each in registry.datasets.values()
+        # a bucket is asked for an object's sake only
+        if each.settings.input.startswith(SCHEME) == logical.startswith(SCHEME)
+        and logical in {place.name for place in paths.places(each.settings.input)}
     ]
     if len(fitting) > 1:
         names = ", ".join(sorted(each.name for each in fitting))
@@ -68,7 +73,7 @@ def run_trial(
     """Try the dataset in a temporary folder; starts the embedded PostgreSQL if it is meant."""
     if dataset.target.database == STORE_DATABASE:
         ensure_postgres(settings)
-    paths = Paths(settings.handlers.data_roots, settings.root)
+    paths = Paths.of(settings)
     with tempfile.TemporaryDirectory(prefix="jobu-try-") as folder:
         place = Place(paths, database_urls(settings), Path(folder))
         return try_dataset(

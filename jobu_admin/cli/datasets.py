@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from jobu_admin.cli.data_files import FileArgument, find_file
+from jobu_admin.cli.data_files import FileArgument, opened_file
 from jobu_admin.cli.dataset_init import (
     PACKAGE,
     Wanted,
@@ -22,8 +22,6 @@ from jobu_core.config import load_settings
 from jobu_core.pipeline.infer.inference import ROWS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jobu_admin.cli.dataset_init import Draft
     from jobu_core.pipeline.datasets import Dataset
 
@@ -71,9 +69,9 @@ def init(
     is written over without --force.
     """
     settings, registry = load_declared()
-    path, logical = find_file(settings, file)
     wanted = Wanted(name, target, package, encoding, delimiter, rows)
-    draft = draft_dataset(settings, registry, path, logical=logical, wanted=wanted)
+    with opened_file(settings, file) as (path, logical):
+        draft = draft_dataset(settings, registry, path, logical=logical, wanted=wanted)
     if not force:
         refuse_conflicts(settings, draft)
     written = [str(each.relative_to(settings.root)) for each in write_draft(settings, draft)]
@@ -81,7 +79,7 @@ def init(
     if as_json:
         print_json(_summary(draft, written))
     else:
-        _tell(draft, written, path)
+        _tell(draft, written, file if logical == file else str(path))
 
 
 @app.command(name="try")
@@ -107,8 +105,8 @@ def try_(
     travel and what the table has against it. Nothing is written to any table.
     """
     settings, registry = load_declared()
-    path, logical = find_file(settings, file)
-    found = dataset_for(settings, registry, path, logical=logical, named=dataset)
+    with opened_file(settings, file) as (path, logical):
+        found = dataset_for(settings, registry, path, logical=logical, named=dataset)
     trial = run_trial(settings, found, logical, show_values=show_values, most_rejects=rejects)
     print_trial(found, trial, as_json=as_json)
     if trial.problems:
@@ -143,7 +141,7 @@ def _fields(draft: Draft) -> list[dict[str, Any]]:
     ]
 
 
-def _tell(draft: Draft, written: list[str], path: Path) -> None:
+def _tell(draft: Draft, written: list[str], path: str) -> None:
     found = draft.found
     print_rows(_fields(draft), _FIELDS, as_json=False)
     looked = "all" if found.complete else "the first"

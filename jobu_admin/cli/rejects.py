@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from jobu_admin.cli.data_files import find_file
+from jobu_admin.cli.data_files import opened_file
 from jobu_admin.cli.output import JsonFlag, print_json, print_rows
 from jobu_admin.cli.session import load_declared, open_store, operator
 from jobu_core.errors import FileError
-from jobu_core.execution.rejected import inputs_of, reject_files, rejected_of
+from jobu_core.execution.rejected import opened_inputs, reject_files, rejected_of
 from jobu_core.execution.reload import params_of, reload_rejected
 from jobu_core.execution.runtime import ExecutionRuntime
 from jobu_core.models import MAX_ID
@@ -51,15 +51,8 @@ def show(
 
     Row 1 is the first row after the header.
     """
-    if reference.isdecimal():
-        with _opened() as runtime, transaction(runtime.engine) as connection:
-            files: Sequence[Path] = reject_files(
-                runtime, get_execution(connection, min(int(reference), MAX_ID))
-            )
-    else:
-        settings, _ = load_declared()
-        files = [find_file(settings, reference)[0]]
-    found, total = first_rejects(files, limit)
+    with _files(reference) as files:
+        found, total = first_rejects(files, limit)
     several = len({row["source_file"] for row in found}) > 1
     columns = ("source_file", *_COLUMNS) if several else _COLUMNS
     print_rows(found, columns, as_json=as_json, empty="no rejects")
@@ -83,8 +76,8 @@ def export(
             found = get_execution(connection, execution)
         rejected = rejected_of(runtime, found)
         _, csv = params_of(runtime, found)
-        sources = inputs_of(runtime, rejected)
-        rows = export_rejected(sources, rejected, csv=csv, output=file)
+        with opened_inputs(runtime, rejected) as sources:
+            rows = export_rejected(sources, rejected, csv=csv, output=file)
     if as_json:
         print_json({"rows": rows, "file": str(file)})
         return
@@ -123,6 +116,21 @@ def _tell(done: Reload) -> None:
 
 
 @contextmanager
+def _files(reference: str) -> Iterator[Sequence[Path]]:
+    """Lend the rejects of an execution, or the file that is named."""
+    if not reference.isdecimal():
+        settings, _ = load_declared()
+        with opened_file(settings, reference) as (path, _name):
+            yield [path]
+        return
+    with _opened() as runtime:
+        with transaction(runtime.engine) as connection:
+            execution = get_execution(connection, min(int(reference), MAX_ID))
+        with reject_files(runtime, execution) as files:
+            yield files
+
+
+@contextmanager
 def _opened() -> Iterator[ExecutionRuntime]:
     """Open what an attempt has, for one command."""
     with open_store() as opened:
@@ -132,7 +140,7 @@ def _opened() -> Iterator[ExecutionRuntime]:
             engine=opened.engine,
             settings=opened.settings,
             registry=opened.registry,
-            paths=Paths(opened.settings.handlers.data_roots, opened.settings.root),
+            paths=Paths.of(opened.settings),
             databases=database_urls(opened.settings),
             installation=installation,
         )

@@ -61,11 +61,18 @@ def doctor(
             help="After restoring a backup: a new installation uuid, so that load keys are new.",
         ),
     ] = False,
+    write_buckets: Annotated[
+        bool,
+        typer.Option(
+            "--write-buckets",
+            help="Also put an object .jobu-doctor into each folder of each bucket of S3.",
+        ),
+    ] = False,
 ) -> None:
-    """Check connections, versions, workers, daemons, positions and clocks; starts nothing."""
+    """Check connections, versions, workers, daemons, positions, buckets and clocks."""
     if rotate:
         _rotate_installation()
-    found = examine(load_settings())
+    found = examine(load_settings(), write_buckets=write_buckets)
     if as_json:
         print_json([asdict(each) for each in found])
     else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from jobu_core.config.buckets import BucketSettings
 from jobu_core.config.datasets import DatasetSettings
 from jobu_core.config.sections import (
     AdminSettings,
@@ -22,6 +23,7 @@ from jobu_core.config.settings import Settings, find_root, load_settings
 
 __all__ = [
     "AdminSettings",
+    "BucketSettings",
     "DatabaseSettings",
     "DatasetSettings",
     "DispatcherSettings",

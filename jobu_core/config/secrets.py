@@ -36,6 +36,10 @@ def _configured(settings: Settings) -> Iterator[str]:
         yield from _in_url(database.url.get_secret_value())
     yield from _in_url(settings.worker.broker_url.get_secret_value())
     yield from _in_client(settings.kafka.client)
+    for bucket in settings.s3_buckets.values():
+        yield from filter(
+            None, (bucket.secret_key.get_secret_value(), bucket.session_token.get_secret_value())
+        )
 
 
 def _in_url(url: str) -> Iterator[str]:

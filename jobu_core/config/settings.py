@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from jobu_core.config.buckets import BucketName, BucketSettings
 from jobu_core.config.datasets import DatasetSettings
 from jobu_core.config.sections import (
     AdminSettings,
@@ -58,6 +59,8 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     admin: AdminSettings = AdminSettings()
     handlers: HandlersSettings = HandlersSettings()
+    s3_buckets: dict[BucketName, BucketSettings] = Field(default_factory=dict)
+    """Bucket → how it is reached; ``s3://`` paths of others are refused."""
     datasets: dict[str, DatasetSettings] = Field(default_factory=dict)
 
     @property

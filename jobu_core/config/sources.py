@@ -20,7 +20,7 @@ FILES: Final = {
     "dispatcher.yaml": ("dispatcher",),
     "worker.yaml": ("worker",),
     "admin.yaml": ("admin",),
-    "handlers.yaml": ("handlers",),
+    "handlers.yaml": ("handlers", "s3_buckets"),
     "datasets.yaml": ("datasets",),
 }
 """File → the top-level keys it may hold."""

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.errors import Conflict, FileError
 from jobu_core.models import Status
 from jobu_core.pipeline.corrections import Rejected
+from jobu_core.pipeline.places.local import LocalFile
 from jobu_core.pipeline.rejects_read import problems_by_row
 from jobu_core.pipeline.sources import InputFile, RowPlaces, SourceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jobu_core.execution.runtime import ExecutionRuntime
     from jobu_core.models import Execution
+    from jobu_core.pipeline.places.place import Place
 
 _PATTERN = "*.rejects.parquet"
 _STAGES = ("preprocess", "validate")
 
 
-def reject_files(runtime: ExecutionRuntime, execution: Execution) -> tuple[Path, ...]:
-    """Return the files of an execution's rejects; none if it rejected nothing.
+@contextmanager
+def reject_files(runtime: ExecutionRuntime, execution: Execution) -> Iterator[tuple[Path, ...]]:
+    """Lend the files of an execution's rejects; none if it rejected nothing.
 
     A SUCCESS names them in its result; of another one those are looked for that its
-    latest attempt left. Raises FileError for one that is named and gone.
+    latest attempt left here. Raises FileError for one that is named and gone.
     """
     attempt = runtime.work_dir(execution.id, execution.attempt)
     stages = attempt.parent.parent / str(execution.root_id) / "stages"
     if execution.status is not Status.SUCCESS:
-        return (*sorted(stages.glob(_PATTERN)), *sorted(attempt.glob(_PATTERN)))
-    named = list(_named(execution.result))
-    found = tuple(runtime.paths.resolve(each) if "/" in each else stages / each for each in named)
-    for path in found:
-        if not path.is_file():
+        yield (*sorted(stages.glob(_PATTERN)), *sorted(attempt.glob(_PATTERN)))
+        return
+    places = [
+        runtime.paths.place(each) if "/" in each else LocalFile(stages / each, each)
+        for each in _named(execution.result)
+    ]
+    for place in places:
+        if not place.exists():
             raise FileError(
-                f"execution {execution.id}: {path.name} is gone; rejects are kept as long as "
+                f"execution {execution.id}: {place.name} is gone; rejects are kept as long as "
                 "the work folder, unless rejects_path says where"
             )
-    return found
+    with _lent(places) as files:
+        yield files
 
 
 def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
@@ -68,7 +77,8 @@ def rejected_of(runtime: ExecutionRuntime, execution: Execution) -> Rejected:
     told = result["preprocess"]
     _refuse_other_rows(execution, told.get("transform"))
     files = tuple(SourceFile(**each) for each in told.get("files", ()))
-    problems = problems_by_row(reject_files(runtime, execution), RowPlaces(files))
+    with reject_files(runtime, execution) as rejects:
+        problems = problems_by_row(rejects, RowPlaces(files))
     if not problems:
         raise Conflict(f"execution {execution.id} rejected no row")
     return Rejected(told["input_path"], told["source_sha256"], problems, files)
@@ -85,10 +95,26 @@ def _refuse_other_rows(execution: Execution, transform: Mapping[str, Any] | None
     )
 
 
-def inputs_of(runtime: ExecutionRuntime, rejected: Rejected) -> tuple[InputFile, ...]:
+def inputs_of(runtime: ExecutionRuntime, rejected: Rejected) -> tuple[Place, ...]:
     """Return the files that were loaded, in their order; they need not be there any more."""
     names = [each.name for each in rejected.files] or [rejected.source_name]
-    return tuple(InputFile(runtime.paths.resolve(name), name) for name in names)
+    return tuple(runtime.paths.place(name) for name in names)
+
+
+@contextmanager
+def opened_inputs(runtime: ExecutionRuntime, rejected: Rejected) -> Iterator[tuple[InputFile, ...]]:
+    """Lend the files that were loaded; raises FileError when one is not there any more."""
+    places = inputs_of(runtime, rejected)
+    with _lent(places) as paths:
+        yield tuple(InputFile(path, place.name) for path, place in zip(paths, places, strict=True))
+
+
+@contextmanager
+def _lent(places: Sequence[Place]) -> Iterator[tuple[Path, ...]]:
+    """Lend the files of places, copies in a folder that goes afterwards."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobu-rejects-")))
+        yield tuple(stack.enter_context(place.opened(folder)) for place in places)
 
 
 def _named(result: Any) -> Iterator[str]:  # noqa: ANN401 - a handler's own result

@@ -9,8 +9,10 @@ other rows, the row begins a chain of its own.
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jobu_core.config.datasets import CsvOptions
@@ -29,14 +31,13 @@ from jobu_core.store.executions import get_execution, hold_execution, insert_exe
 from jobu_core.store.reloads import chain_of, lock_claims, write_claims
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import sqlalchemy as sa
 
     from jobu_core.execution.runtime import ExecutionRuntime
     from jobu_core.handlers.pipeline import PipelineParams
     from jobu_core.models import Execution
     from jobu_core.pipeline.corrections import Corrections
+    from jobu_core.pipeline.places.place import Place
     from jobu_core.store.reloads import Claims
 
 FOLDER: Final = ".jobu-reloads"
@@ -82,24 +83,25 @@ def reload_rejected(
     corrections = read_corrections(corrected, rejected, name=name, csv=csv)
     if not corrections.rows:
         raise FileError(f"{name}: has no rows")
-    source = inputs_of(runtime, rejected)[0].path
-    if source.is_file():  # else the run itself will tell of missing columns
-        refuse_other_columns(corrections, source, name=name, csv=loaded)
-    _refuse_replaced(runtime, execution, params)
-    folder = source.parent / FOLDER
-    made = _Making(runtime, execution, params, corrections, csv, folder)
-    with transaction(runtime.engine) as connection:
-        done = made.insert(connection)
-        reach("reload.rows_inserted")
-        audit.record(
-            connection,
-            who,
-            "rejects.reload",
-            f"job_executions/{execution_id}",
-            after={"executions": {str(each): rows for each, rows in done.executions.items()}},
-            why=why,
-        )
-        reach("reload.audited")
+    source = inputs_of(runtime, rejected)[0]
+    with tempfile.TemporaryDirectory(prefix="jobu-reload-") as folder:
+        if source.exists():  # else the run itself will tell of missing columns
+            with source.opened(Path(folder)) as file:
+                refuse_other_columns(corrections, file, name=name, csv=loaded)
+        _refuse_replaced(runtime, execution, params)
+        made = _Making(runtime, execution, params, corrections, csv, source, Path(folder))
+        with transaction(runtime.engine) as connection:
+            done = made.insert(connection)
+            reach("reload.rows_inserted")
+            audit.record(
+                connection,
+                who,
+                "rejects.reload",
+                f"job_executions/{execution_id}",
+                after={"executions": {str(each): rows for each, rows in done.executions.items()}},
+                why=why,
+            )
+            reach("reload.audited")
     reach("reload.committed")
     return done
 
@@ -113,7 +115,10 @@ class _Making:
     params: PipelineParams
     corrections: Corrections
     csv: CsvOptions
+    source: Place
+    """The file that was loaded, or the first; the corrected rows go beside it."""
     folder: Path
+    """For what goes elsewhere from here."""
 
     def insert(self, connection: sa.Connection) -> Reload:
         """Insert one execution for each chain that rows go to, and claim the rows."""
@@ -130,11 +135,9 @@ class _Making:
             else:
                 groups[chain].append(number)
         for chain, numbers in groups.items():
-            path = write_corrected(
-                self.corrections, numbers, csv=self.csv, folder=self.folder, stem=f"{root}"
-            )
+            name = self._written(numbers)
             reach("reload.file_written")
-            (made,) = insert_executions(connection, [self._new(chain, path)])
+            (made,) = insert_executions(connection, [self._new(chain, name)])
             if made is None:  # without a dedupe key an insert cannot be refused
                 raise Conflict(f"execution {self.execution.id}: its rows could not be inserted")
             claims[made] = frozenset(numbers)
@@ -142,10 +145,26 @@ class _Making:
         write_claims(connection, root, claims)
         return done
 
-    def _new(self, chain: int | None, path: Path) -> NewExecution:
+    def _written(self, numbers: list[int]) -> str:
+        """Write these rows to a file beside the user's; return what params call it."""
+        here = self.source.here
+        path = write_corrected(
+            self.corrections,
+            numbers,
+            csv=self.csv,
+            folder=self.folder if here is None else here.parent / FOLDER,
+            stem=f"{self.execution.root_id}",
+        )
+        if here is not None:
+            return self.runtime.paths.logical(path)
+        place = self.source.beside(f"{FOLDER}/{path.name}")
+        place.publish(path)
+        return place.name
+
+    def _new(self, chain: int | None, name: str) -> NewExecution:
         old = self.execution
         params = {key: old.params[key] for key in old.params if key not in _OF_THE_WHOLE_FILE}
-        params["input_path"] = self.runtime.paths.logical(path)
+        params["input_path"] = name
         params["csv"] = self.csv.model_dump(mode="json", exclude_defaults=True)
         dataset = dataset_of(self.params, self.runtime.registry.datasets)
         if mode_of(self.params, dataset) is Mode.REPLACE:

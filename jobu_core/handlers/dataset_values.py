@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from jobu_core.pipeline.datasets import Dataset
     from jobu_core.pipeline.load.identifiers import TableName
+    from jobu_core.pipeline.places.place import Place
     from jobu_core.pipeline.transform import Transform
 
 DEFAULT_MODEL = "SampleRecord"
@@ -238,9 +239,9 @@ def show_values_of(params: RejectParams, dataset: Dataset | None) -> bool:
     return params.show_values
 
 
-def rejects_path_of(context: HandlerContext, params: RejectParams) -> Path | None:
+def rejects_place_of(context: HandlerContext, params: RejectParams) -> Place | None:
     """Return where the user wants rejects, or None."""
-    return None if params.rejects_path is None else context.paths.resolve(params.rejects_path)
+    return None if params.rejects_path is None else context.paths.place(params.rejects_path)
 
 
 def shown_path(context: HandlerContext, path: Path | None) -> str | None:

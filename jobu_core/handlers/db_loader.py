@@ -24,6 +24,7 @@ from jobu_core.handlers.lineage import Step, column_sources, made, previewed
 from jobu_core.handlers.load_content import content_of
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import LoadParams, PreprocessParams, RejectParams
+from jobu_core.handlers.placed import lent
 from jobu_core.handlers.stages import canonical_sha256
 from jobu_core.pipeline.datasets import COUNTS_CHECK
 from jobu_core.pipeline.load.engine import load_parquet, read_load
@@ -73,8 +74,8 @@ class DbLoader(BaseHandler):
     def run(self, context: HandlerContext, params: DbLoaderParams) -> dict[str, Any]:
         """Load the file and tell what landed."""
         logical = needed(params.input_path, "input_path", "it is a stage of pipeline")
-        path = context.paths.resolve(logical)
-        return load_file(context, params, path, shown=logical)
+        with lent(context, context.paths.place(logical)) as source:
+            return load_file(context, params, source.path, shown=logical)
 
 
 def committed_load(params: LoadParams, identity: Identity) -> Mapping[str, Any] | None:

@@ -6,11 +6,12 @@ an earlier attempt is reused but what the manifest says: a load that was committ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.crash_points import reach
-from jobu_core.handlers.dataset_values import model_of, rejects_path_of, shown_path
+from jobu_core.handlers.dataset_values import model_of, rejects_place_of, shown_path
 from jobu_core.handlers.db_loader import Loading, request_for, tell_load
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.pandas_preprocess import (
@@ -18,13 +19,19 @@ from jobu_core.handlers.pandas_preprocess import (
     preprocess_as_json,
     wishes_of,
 )
+from jobu_core.handlers.placed import (
+    place_file,
+    place_rejects,
+    refuse_same,
+    rejects_placed,
+)
 from jobu_core.handlers.pydantic_validator import as_json, emit_valid, validation_options
 from jobu_core.handlers.stages import depends_on, fingerprint
 from jobu_core.pipeline.fused import FusedInput, FusedPlan, Places
 from jobu_core.pipeline.load.engine import load_parquet
 from jobu_core.pipeline.load.request import Mode, Outcome
 from jobu_core.pipeline.model_columns import columns_of_model
-from jobu_core.pipeline.rejects import rejects_beside
+from jobu_core.pipeline.places.place import rejects_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from jobu_core.handlers.base import HandlerContext
     from jobu_core.handlers.pipeline import PipelineParams
     from jobu_core.pipeline.load.request import LoadResult
+    from jobu_core.pipeline.places.place import Place
     from jobu_core.pipeline.sources import Input
 
     Report = dict[str, Any]
@@ -44,7 +52,11 @@ def run_fused(context: HandlerContext, params: PipelineParams, source: Input) ->
     folder, or where the user wants them.
     """
     stream = FusedInput(_plan(context, params, source))
-    with timed(context.clock) as watch:
+    invalid = _outputs(context, params).invalid
+    with (
+        timed(context.clock) as watch,
+        rejects_placed(context, invalid, stream.plan.draft.invalid),
+    ):
         result = load_parquet(request_for(context, params, stream, stream.input_sha256))
     reach("fused.loaded")
     told: Report = {}
@@ -67,10 +79,9 @@ def run_fused(context: HandlerContext, params: PipelineParams, source: Input) ->
 def _plan(context: HandlerContext, params: PipelineParams, source: Input) -> FusedPlan:
     model = model_of(params, context.declarations)
     options = validation_options(context, params)
-    wanted = None if params.valid_path is None else context.paths.resolve(params.valid_path)
-    invalid = rejects_path_of(context, params)
-    if invalid is None and wanted is not None:
-        invalid = rejects_beside(wanted)
+    outputs = _outputs(context, params)
+    refuse_same(source.names, outputs.valid, outputs.invalid)
+    wanted, invalid = outputs.here
     folder = context.work_dir
     schema = {
         "core": model.__pydantic_core_schema__,
@@ -87,8 +98,50 @@ def _plan(context: HandlerContext, params: PipelineParams, source: Input) -> Fus
             invalid=invalid or folder / "validate.rejects.parquet",
         ),
         kept=partial(_kept, context, params, schema, (wanted, invalid)),
-        read_by="jobu" if wanted is None else "anyone",
+        read_by="jobu" if outputs.valid is None else "anyone",
+        published=partial(_put, context, outputs),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Where the user wants what the stream writes."""
+
+    valid: Place | None
+    invalid: Place | None
+    """Beside the valid rows unless the params say where."""
+
+    @property
+    def here(self) -> tuple[Path | None, Path | None]:
+        """Those on this machine."""
+        return (
+            None if self.valid is None else self.valid.here,
+            None if self.invalid is None else self.invalid.here,
+        )
+
+    @property
+    def elsewhere(self) -> dict[str, Place]:
+        """Those that are not, by their names in a result."""
+        places = {"output_path": self.valid, "rejects_path": self.invalid}
+        return {
+            key: place for key, place in places.items() if place is not None and place.here is None
+        }
+
+
+def _outputs(context: HandlerContext, params: PipelineParams) -> _Outputs:
+    valid = None if params.valid_path is None else context.paths.place(params.valid_path)
+    invalid = rejects_place_of(context, params)
+    if invalid is None and valid is not None:
+        invalid = rejects_of(valid)
+    return _Outputs(valid, invalid)
+
+
+def _put(context: HandlerContext, outputs: _Outputs, kept: Places) -> None:
+    """Put what the user wants elsewhere there, the rejects first."""
+    if outputs.invalid is not None:
+        place_rejects(context, outputs.invalid, kept.invalid)
+    if outputs.valid is not None and outputs.valid.here is None:
+        place_file(context, outputs.valid, kept.valid)
 
 
 def _kept(
@@ -119,6 +172,8 @@ def _tell_made(context: HandlerContext, params: PipelineParams, stream: FusedInp
     checked = as_json(context, reports.validate)
     before["output_path"] = None
     checked["bytes_out"] = stream.places.valid.stat().st_size
+    for key, place in _outputs(context, params).elsewhere.items():
+        checked[key] = None if checked[key] is None else place.name
     return _told(context, params, before, checked, stream.places.valid)
 
 
@@ -147,6 +202,10 @@ def _tell_committed(
         "rejects_path": _found(context, places.invalid),
         **shared,
     }
+    for key, place in _outputs(context, params).elsewhere.items():
+        # rejects of an earlier run were not deleted, but emptied
+        made = key == "output_path" or result.rejected
+        checked[key] = place.name if made and place.exists() else None
     there = places.valid if places.valid.is_file() else None
     return _told(context, params, before, checked, there)
 

@@ -91,7 +91,9 @@ def made(
 
 def file_uri(shown: str | None) -> str | None:
     """Return the URI of a file that a user named; None for one of jobu's own."""
-    return f"file://{shown}" if shown is not None and "/" in shown else None
+    if shown is None or "/" not in shown:
+        return None
+    return shown if "://" in shown else f"file://{shown}"
 
 
 def previewed(path: Path | None, *, show_values: bool) -> str | None:

@@ -5,7 +5,10 @@ The name is the predecessor's; the reading is Arrow's, in batches.
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobu_core.config.datasets import CsvOptions
@@ -18,7 +21,7 @@ from jobu_core.handlers.dataset_values import (
     input_of,
     limits_of,
     needed,
-    rejects_path_of,
+    rejects_place_of,
     rename_of,
     show_values_of,
     shown_path,
@@ -27,17 +30,18 @@ from jobu_core.handlers.dataset_values import (
 from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import PreprocessParams
+from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.csv_reader import normalised
 from jobu_core.pipeline.filters import Filters
 from jobu_core.pipeline.paths import is_pattern
 from jobu_core.pipeline.preprocess import preprocess
 from jobu_core.pipeline.processing import Wishes
-from jobu_core.pipeline.sources import Input, InputFile
+from jobu_core.pipeline.sources import Input
 from jobu_core.pipeline.spelling import Spelling
 from jobu_core.pipeline.types import type_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
@@ -71,19 +75,18 @@ class PandasPreprocess(BaseHandler):
 
     def run(self, context: HandlerContext, params: PandasPreprocessParams) -> dict[str, Any]:
         """Write the Parquet and tell what became of the rows."""
-        source = find_input(context, params, params.input_path)
-        if source is None:
-            return {"rows": 0, "reason": INPUT_MISSING}
-        output = needed(params.output_path, "output_path", "it is a stage of pipeline")
-        told = write_rows(
-            context,
-            params,
-            source,
-            output=context.paths.resolve(output),
-            rejects=rejects_path_of(context, params),
-        )
-        emit_parquet(context, params, told, context.paths.resolve(output))
-        return told
+        wanted = needed(params.output_path, "output_path", "it is a stage of pipeline")
+        with found_input(context, params, params.input_path) as source:
+            if source is None:
+                return {"rows": 0, "reason": INPUT_MISSING}
+            return write_placed(
+                context,
+                partial(write_rows, context, params, source),
+                partial(emit_parquet, context, params),
+                sources=source.names,
+                output=context.paths.place(wanted),
+                rejects=rejects_place_of(context, params),
+            )
 
 
 def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
@@ -96,24 +99,27 @@ def check_preprocess(params: PreprocessParams, declared: Declarations) -> None:
         type_named(name)
 
 
-def find_input(
+@contextmanager
+def found_input(
     context: HandlerContext, params: PreprocessParams, given: str | None
-) -> Input | None:
-    """Return the input, its files in the order of their names.
+) -> Iterator[Input | None]:
+    """Lend the input, its files in the order of their names.
 
     None when there is none and ``if_missing`` says skip.
     """
     logical = input_of(given, dataset_of(params, context.datasets))
-    named = {context.paths.logical(path): path for path in context.paths.expand(logical)}
-    files = tuple(InputFile(named[name], name) for name in sorted(named))
+    places = sorted(context.paths.places(logical), key=attrgetter("name"))
     if is_pattern(logical) and not _wants_hidden(logical):
-        files = tuple(each for each in files if not _wants_hidden(each.name))
-    if files:
-        return Input(files[0].name if len(files) == 1 else logical, files)
-    if params.if_missing == "skip":
-        context.logger.info("input is missing", input_path=logical)
-        return None
-    raise FileError(f"{logical}: no such file")
+        places = [each for each in places if not _wants_hidden(each.name)]
+    if places:
+        with ExitStack() as stack:
+            files = tuple(stack.enter_context(lent(context, each)) for each in places)
+            yield Input(files[0].name if len(files) == 1 else logical, files)
+        return
+    if params.if_missing != "skip":
+        raise FileError(f"{logical}: no such file")
+    context.logger.info("input is missing", input_path=logical)
+    yield None
 
 
 def _wants_hidden(path: str) -> bool:
@@ -125,9 +131,9 @@ def write_rows(
     context: HandlerContext,
     params: PreprocessParams,
     source: Input,
-    *,
     output: Path,
     rejects: Path | None,
+    *,
     read_by: Reader = "anyone",
 ) -> dict[str, Any]:
     """Write the wanted rows of ``source`` to ``output`` and return what became of them."""

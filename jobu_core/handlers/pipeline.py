@@ -23,30 +23,40 @@ from jobu_core.handlers.dataset_values import (
     decimals_of,
     input_of,
     model_of,
-    rejects_path_of,
+    rejects_place_of,
     shown_path,
 )
 from jobu_core.handlers.db_loader import committed_load, load_file
 from jobu_core.handlers.fused import run_fused
-from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.pandas_preprocess import (
     INPUT_MISSING,
     check_preprocess,
     emit_parquet,
-    find_input,
+    found_input,
     write_rows,
 )
 from jobu_core.handlers.params import LoadParams, PreprocessParams, ValidateParams
-from jobu_core.handlers.pydantic_validator import as_json, check_rows, emit_valid
+from jobu_core.handlers.placed import (
+    place_file,
+    place_rejects,
+    refuse_same,
+    rejects_placed,
+    write_placed,
+)
+from jobu_core.handlers.pydantic_validator import check_rows, emit_valid
 from jobu_core.handlers.stages import depends_on, fingerprint, shelf
 from jobu_core.pipeline.parquet_writer import file_sha256
-from jobu_core.pipeline.sources import sha256_of_files
+from jobu_core.pipeline.places.place import rejects_of
+from jobu_core.pipeline.sources import InputFile, sha256_of_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from jobu_core.handlers.base import Declarations, HandlerContext, Identity
+    from jobu_core.handlers.placed import Write
+    from jobu_core.handlers.stages import Shelf
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.places.place import Place
 
     Report = dict[str, Any]
 
@@ -112,29 +122,24 @@ class Pipeline(StagedHandler):
 
 
 def _fused(context: HandlerContext, params: PipelineParams) -> Report:
-    source = find_input(context, params, params.input_path)
-    if source is None:
-        return {"rows": 0, "reason": INPUT_MISSING}
-    return run_fused(context, params, source)
+    with found_input(context, params, params.input_path) as source:
+        if source is None:
+            return {"rows": 0, "reason": INPUT_MISSING}
+        return run_fused(context, params, source)
 
 
 def _preprocess(context: HandlerContext, params: PipelineParams) -> Report:
-    source = find_input(context, params, params.input_path)
-    if source is None:
-        return {"rows": 0, "reason": INPUT_MISSING}
+    with found_input(context, params, params.input_path) as source:
+        if source is None:
+            return {"rows": 0, "reason": INPUT_MISSING}
 
-    def write(output: Path, rejects: Path | None) -> Report:
-        return write_rows(
-            context,
-            params,
-            source,
-            output=output,
-            rejects=rejects,
-            read_by=_reader(params.output_path),
-        )
+        def write(output: Path, rejects: Path | None) -> Report:
+            return write_rows(
+                context, params, source, output, rejects, read_by=_reader(params.output_path)
+            )
 
-    step = _Step("preprocess", source.paths, params.output_path)
-    path, told = _kept_or_shelved(context, params, step, write)
+        step = _Step("preprocess", source.paths, source.names, _place(context, params.output_path))
+        path, told = _kept_or_shelved(context, params, step, write)
     emit_parquet(context, params, told, path)
     return {"rows": told["rows"], "preprocess": {**told, "file": str(path)}}
 
@@ -143,25 +148,24 @@ def _validate(
     context: HandlerContext, params: PipelineParams, carried: Mapping[str, Any]
 ) -> Report:
     before = carried["preprocess"]
-    source = Path(before["file"])
+    source = InputFile(Path(before["file"]), before["input_path"])
 
     def write(output: Path, rejects: Path | None) -> Report:
-        with timed(context.clock) as watch:
-            report = check_rows(
-                context,
-                params,
-                source,
-                name=before["input_path"],
-                output=output,
-                rejects=rejects_path_of(context, params) or rejects,
-                read_by=_reader(params.valid_path),
-            )
-        return as_json(context, report) | cost(watch, read=(source,), wrote=output)
+        return check_rows(
+            context, params, source, output, rejects, read_by=_reader(params.valid_path)
+        )
 
     model = model_of(params, context.declarations)
     digits = {name: list(each) for name, each in decimals_of(context, params, model).items()}
-    schema = {"core": model.__pydantic_core_schema__, "decimals": digits}
-    step = _Step("validate", (source,), params.valid_path, schema)
+    names = [each["name"] for each in before.get("files", ())] or [before["input_path"]]
+    step = _Step(
+        "validate",
+        (source.path,),
+        (*names, before["output_path"]),
+        _place(context, params.valid_path),
+        rejects_place_of(context, params),
+        {"core": model.__pydantic_core_schema__, "decimals": digits},
+    )
     path, told = _kept_or_shelved(context, params, step, write)
     emit_valid(context, params, told, path)
     return {"rows": told["rows"], "validate": {**told, "file": str(path)}}
@@ -180,16 +184,30 @@ def _load(context: HandlerContext, params: PipelineParams, carried: Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A stage that writes a file: what it reads, and where the user wants its output."""
+    """A stage that writes a file: what it reads, and where the user wants its outputs."""
 
     name: str
-    sources: tuple[Path, ...]
-    wanted: str | None
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+    """What the user calls the files that were read so far; no output may replace them."""
+    wanted: Place | None
+    rejects: Place | None = None
     schema: object = None
+
+    @property
+    def rejects_elsewhere(self) -> Place | None:
+        """Where rejects go from this machine, if they do."""
+        beside = None if self.wanted is None else rejects_of(self.wanted)
+        place = self.rejects or beside
+        return place if place is not None and place.here is None else None
 
     def sha256(self) -> str:
         """Return the hash of what it reads."""
-        return sha256_of_files(file_sha256(each) for each in self.sources)
+        return sha256_of_files(file_sha256(each) for each in self.files)
+
+
+def _place(context: HandlerContext, wanted: str | None) -> Place | None:
+    return None if wanted is None else context.paths.place(wanted)
 
 
 def _reader(wanted: str | None) -> Reader:
@@ -198,28 +216,48 @@ def _reader(wanted: str | None) -> Reader:
 
 
 def _kept_or_shelved(
-    context: HandlerContext,
-    params: PipelineParams,
-    step: _Step,
-    write: Callable[[Path, Path | None], Report],
+    context: HandlerContext, params: PipelineParams, step: _Step, write: Write
 ) -> tuple[Path, Report]:
-    """Write where the user said, else publish for this attempt and those after it."""
+    """Write where the user said on this machine, else publish for this attempt and later ones.
+
+    What the user wants elsewhere is put there from what was published.
+    """
+    if step.wanted is not None and step.wanted.here is not None:
+        told = write_placed(
+            context, write, sources=step.names, output=step.wanted, rejects=step.rejects
+        )
+        return step.wanted.here, told
+    refuse_same(step.names, step.wanted, step.rejects)
+    place, told = _shelved(context, params, step, write)
+    if step.rejects_elsewhere is not None:
+        place_rejects(context, step.rejects_elsewhere, place.rejects)
+        if told["rejects_path"] is not None:
+            told["rejects_path"] = step.rejects_elsewhere.name
     if step.wanted is not None:
-        output = context.paths.resolve(step.wanted)
-        return output, write(output, None)
+        place_file(context, step.wanted, place.path)
+        told["output_path"] = step.wanted.name
+    return place.path, told
+
+
+def _shelved(
+    context: HandlerContext, params: PipelineParams, step: _Step, write: Write
+) -> tuple[Shelf, Report]:
+    """Publish the stage's output, or find it published."""
     read = step.sha256()
     place = shelf(context, step.name, fingerprint(read, depends_on(context, params), step.schema))
     found = place.published()
     if found is not None:
         context.logger.info("stage output reused", stage=step.name, file=place.path.name)
-        return place.path, {**found, "reused": True}
-    told = write(place.draft, place.draft_rejects)
+        return place, {**found, "reused": True}
+    here = None if step.rejects is None else step.rejects.here
+    with rejects_placed(context, step.rejects_elsewhere, place.draft_rejects):
+        told = write(place.draft, here or place.draft_rejects)
     if step.sha256() != read:
         raise FileError(f"{told['input_path']}: changed while it was read")
     if told["rejects_path"] == place.draft_rejects.name:
         told["rejects_path"] = shown_path(context, place.rejects)
     place.publish(told)
-    return place.path, told
+    return place, told
 
 
 def _forget(context: HandlerContext, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -16,7 +17,7 @@ from jobu_core.handlers.dataset_values import (
     model_of,
     needed,
     new_column_of,
-    rejects_path_of,
+    rejects_place_of,
     rename_of,
     show_values_of,
     shown_path,
@@ -24,7 +25,10 @@ from jobu_core.handlers.dataset_values import (
 from jobu_core.handlers.lineage import Step, column_sources, file_uri, made, previewed
 from jobu_core.handlers.measured import cost, timed
 from jobu_core.handlers.params import ValidateParams
+from jobu_core.handlers.placed import lent, write_placed
 from jobu_core.pipeline.datasets import REJECTS_CHECK
+from jobu_core.pipeline.places.local import LocalFile
+from jobu_core.pipeline.sources import InputFile
 from jobu_core.pipeline.validate.report import ValidationOptions
 from jobu_core.pipeline.validate.rows import validate_file, validate_records
 
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobu_core.handlers.base import Declarations, HandlerContext
+    from jobu_core.handlers.placed import Write
     from jobu_core.pipeline.parquet_writer import Reader
+    from jobu_core.pipeline.places.place import Place
     from jobu_core.pipeline.validate.report import ValidationReport
 
 
@@ -77,75 +83,76 @@ class PydanticValidator(BaseHandler):
 
     def run(self, context: HandlerContext, params: PydanticValidatorParams) -> dict[str, Any]:
         """Write the valid rows and tell what became of the others."""
-        output = (
-            context.work_dir / "valid.parquet"
+        output: Place = (
+            LocalFile(context.work_dir / "valid.parquet", "valid.parquet")
             if params.output_path is None
-            else context.paths.resolve(params.output_path)
+            else context.paths.place(params.output_path)
         )
-        rejects = rejects_path_of(context, params)
-        source: Path | None = None
-        with timed(context.clock) as watch:
-            if params.data is not None:
-                report = _validate_data(context, params, output=output, rejects=rejects)
-            else:
-                logical = needed(params.input_path, "input_path", "data is given")
-                source = context.paths.resolve(logical)
-                report = check_rows(
-                    context, params, source, name=logical, output=output, rejects=rejects
-                )
-        told = as_json(context, report) | cost(
-            watch, read=() if source is None else (source,), wrote=output
-        )
-        if params.output_path is None:
-            told["output_path"] = None  # goes with the attempt's folder
-            if rejects is None:
-                told["rejects_path"] = None
-        emit_valid(context, params, told, output)
-        return told
+        rejects = rejects_place_of(context, params)
+
+        def tell(told: dict[str, Any], path: Path) -> None:
+            if params.output_path is None:
+                told["output_path"] = None  # goes with the attempt's folder
+                if rejects is None:
+                    told["rejects_path"] = None
+            emit_valid(context, params, told, path)
+
+        if params.data is not None:
+            write: Write = partial(_validate_data, context, params)
+            return write_placed(context, write, tell, sources=(), output=output, rejects=rejects)
+        logical = needed(params.input_path, "input_path", "data is given")
+        with lent(context, context.paths.place(logical)) as source:
+            return write_placed(
+                context,
+                partial(check_rows, context, params, InputFile(source.path, logical)),
+                tell,
+                sources=(source.name,),
+                output=output,
+                rejects=rejects,
+            )
 
 
 def check_rows(
     context: HandlerContext,
     params: ValidateParams,
-    source: Path,
-    *,
-    name: str,
+    source: InputFile,
     output: Path,
     rejects: Path | None,
+    *,
     read_by: Reader = "anyone",
-) -> ValidationReport:
-    """Write the valid rows of a file to ``output``; the dataset fills the gaps."""
+) -> dict[str, Any]:
+    """Write the valid rows of a file to ``output`` and tell what became of the others."""
     dataset = dataset_of(params, context.datasets)
-    return validate_file(
-        source,
-        model=model_of(params, context.declarations),
-        output_path=output,
-        source_name=name,
-        options=validation_options(context, params),
-        csv=csv_of(None, dataset),
-        rename=rename_of(None, dataset),
-        rejects_path=rejects,
-        read_by=read_by,
-        meter=context.meter,
-    )
+    with timed(context.clock) as watch:
+        report = validate_file(
+            source.path,
+            model=model_of(params, context.declarations),
+            output_path=output,
+            source_name=source.name,
+            options=validation_options(context, params),
+            csv=csv_of(None, dataset),
+            rename=rename_of(None, dataset),
+            rejects_path=rejects,
+            read_by=read_by,
+            meter=context.meter,
+        )
+    return as_json(context, report) | cost(watch, read=(source.path,), wrote=output)
 
 
 def _validate_data(
-    context: HandlerContext,
-    params: PydanticValidatorParams,
-    *,
-    output: Path,
-    rejects: Path | None,
-) -> ValidationReport:
-    return validate_records(
-        params.data or [],
-        model=model_of(params, context.declarations),
-        output_path=output,
-        source_name=f"execution {context.execution_id}: data",
-        options=validation_options(context, params),
-        rejects_path=rejects,
-        meter=context.meter,
-    )
+    context: HandlerContext, params: PydanticValidatorParams, output: Path, rejects: Path | None
+) -> dict[str, Any]:
+    with timed(context.clock) as watch:
+        report = validate_records(
+            params.data or [],
+            model=model_of(params, context.declarations),
+            output_path=output,
+            source_name=f"execution {context.execution_id}: data",
+            options=validation_options(context, params),
+            rejects_path=rejects,
+            meter=context.meter,
+        )
+    return as_json(context, report) | cost(watch, wrote=output)
 
 
 def validation_options(context: HandlerContext, params: ValidateParams) -> ValidationOptions:

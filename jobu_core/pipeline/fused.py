@@ -75,6 +75,8 @@ class FusedPlan:
     kept: Callable[[str], Places]
     """Input's hash → where they lie in the end; the same place is written directly."""
     read_by: Reader = "anyone"
+    published: Callable[[Places], None] = lambda _kept: None
+    """Called with where they lie in the end, before the load commits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,7 @@ class FusedRows(Source):
         ):
             _move(written, final)
             reach("fused.output_moved")
+        self._asked.plan.published(kept)
         self._asked.settle(_placed(self._reports, kept))
 
     def insist_on_seal(self) -> None:

@@ -1,4 +1,4 @@
-"""Logical paths → real files under ``data_roots``; nothing outside is ever opened.
+"""Logical paths → files under ``data_roots`` or in ``s3_buckets``; nothing else is opened.
 
 A message names ``/data/raw/x.csv``; where ``/data`` lies on this machine is
 ``handlers.yaml``'s to say. Symbolic links are followed before the decision, so
@@ -10,10 +10,16 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from jobu_core.errors import NotAvailableYet, PathRefused
+from jobu_core.errors import PathRefused
+from jobu_core.pipeline.places.buckets import Buckets
+from jobu_core.pipeline.places.local import LocalFile
+from jobu_core.pipeline.places.s3_names import SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jobu_core.config import Settings
+    from jobu_core.pipeline.places.place import Place
 
 _MAX_PATH_BYTES: Final = 4096
 _MAX_PART_BYTES: Final = 255
@@ -22,10 +28,13 @@ _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
 class Paths:
-    """The data roots of this installation, both ways."""
+    """The data roots and buckets of this installation, both ways."""
 
-    def __init__(self, roots: Mapping[str, str | Path], root_dir: Path) -> None:
+    def __init__(
+        self, roots: Mapping[str, str | Path], root_dir: Path, buckets: Buckets | None = None
+    ) -> None:
         """Map logical roots to folders; relative folders start at ``root_dir``."""
+        self.buckets = Buckets({}) if buckets is None else buckets
         self._root_dir = root_dir.resolve()
         named = {
             PurePosixPath(logical): (self._root_dir / folder).resolve()
@@ -34,8 +43,29 @@ class Paths:
         # Longest first, so that /data/private wins over /data.
         self._roots = dict(sorted(named.items(), key=lambda item: -len(item[0].parts)))
 
+    @classmethod
+    def of(cls, settings: Settings) -> Paths:
+        """Return those of the settings; connects to nothing."""
+        return cls(settings.handlers.data_roots, settings.root, Buckets(settings.s3_buckets))
+
+    def place(self, logical: str) -> Place:
+        """Return where ``logical`` lies, here or in S3; the file need not exist.
+
+        Raises PathRefused as ``resolve`` does, and for a bucket that is not configured.
+        """
+        if logical.startswith(SCHEME):
+            return self.buckets.place(logical)
+        path = self.resolve(logical)
+        return LocalFile(path, self.logical(path))
+
+    def places(self, pattern: str) -> tuple[Place, ...]:
+        """Return the files that ``pattern`` matches, here or in S3, sorted; none if none do."""
+        if pattern.startswith(SCHEME):
+            return self.buckets.expand(pattern)
+        return tuple(LocalFile(path, self.logical(path)) for path in self.expand(pattern))
+
     def resolve(self, logical: str) -> Path:
-        """Return the real path of ``logical``; the file need not exist.
+        """Return the real path of ``logical`` on this machine; the file need not exist.
 
         Accepts a path below a logical root, a real path below its folder, and a
         path relative to the project's folder that ends up there. Raises
@@ -92,8 +122,8 @@ class Paths:
         except UnicodeEncodeError as error:
             raise PathRefused(f"{shown}: is not valid Unicode") from error
         if "://" in logical:
-            if logical.startswith("s3://"):
-                raise NotAvailableYet("s3:// paths are not available yet")
+            if logical.startswith(SCHEME):
+                raise PathRefused(f"{shown}: is an object in S3; here only a file will do")
             raise PathRefused(f"{shown}: is a URL, not a path under {self._known()}")
         path = PurePosixPath(logical)
         if ".." in path.parts:

@@ -49,6 +49,11 @@ class Input:
         """Where they lie."""
         return tuple(each.path for each in self.files)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the user calls them."""
+        return tuple(each.name for each in self.files)
+
 
 class RowPlaces:
     """Number of a row in the whole input → file, and number in that file."""

@@ -17,6 +17,8 @@ from jobu_core.pipeline.load.engine import examine_target
 from jobu_core.pipeline.load.health import Wanted
 from jobu_core.pipeline.load.identifiers import STORE_DATABASE, parse_table
 from jobu_core.pipeline.load.request import Mode
+from jobu_core.pipeline.places.bucket_check import check_bucket
+from jobu_core.pipeline.places.buckets import Buckets
 from jobu_core.services import compose, foreground
 from jobu_core.services.endpoints import endpoints, without_password
 from jobu_core.services.layout import layout_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from jobu_core.config import Settings
     from jobu_core.dispatcher.queue.adapter.base import Watermarks
     from jobu_core.models import Position
+    from jobu_core.pipeline.places.s3_client import BucketClient
 
 _LOST_LAUNCHES: Final = 2
 
@@ -51,8 +54,11 @@ class Finding:
     advice: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Run every check; one that cannot run is a finding, not an error."""
+def examine(settings: Settings, *, write_buckets: bool = False) -> list[Finding]:
+    """Run every check; one that cannot run is a finding, not an error.
+
+    ``write_buckets`` puts a small object into each folder of each bucket.
+    """
     registry: list[Registry] = []
     found = [
         _guarded("handlers", "correct config/handlers.yaml", lambda: _handlers(settings, registry)),
@@ -63,12 +69,23 @@ def examine(settings: Settings) -> list[Finding]:
             lambda: _broker(settings),
         ),
         _guarded("daemons", "stop all but one", lambda: _daemons(settings)),
+        *_bucket_findings(settings, write=write_buckets),
     ]
     found += _store_findings(settings, registry[0] if registry else None)
     for name in settings.databases:
         if name != STORE_DATABASE:
             found += _target(settings, name)
     return found
+
+
+def _bucket_findings(settings: Settings, *, write: bool) -> Iterator[Finding]:
+    for name, client in Buckets(settings.s3_buckets).clients.items():
+        check = f"bucket {name}"
+
+        def look(check: str = check, client: BucketClient = client) -> Finding:
+            return Finding(check, True, check_bucket(client, write=write))
+
+        yield _guarded(check, "correct s3_buckets in config/handlers.yaml", look)
 
 
 def _target(settings: Settings, name: str) -> list[Finding]:

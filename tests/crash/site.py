@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from jobu_core.execution.supervisor import ActiveTask, Supervisor, WorkerIdentit
 from jobu_core.handlers.base import StagedHandler
 from jobu_core.handlers.registry import load_registry
 from jobu_core.pipeline.paths import Paths
+from jobu_core.pipeline.places.buckets import Buckets
 from jobu_core.runs import RunState
 from jobu_core.store.engine import open_engine, transaction
 from jobu_core.store.meta import read_installation
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from jobu_core.config import BucketSettings
     from jobu_core.models import LaunchBatch
 
 FIRST_WORKER = "first:1"
@@ -62,6 +64,8 @@ class Site:
 
     url: str
     root: Path
+    buckets: Mapping[str, BucketSettings] = field(default_factory=dict, kw_only=True)
+    """Of S3, where a case has one."""
 
     def lay_out(self) -> None:
         """Put the sample's input in its place."""
@@ -88,7 +92,7 @@ class Site:
             engine=engine,
             settings=Settings(root=self.root, worker=LIMITS),
             registry=load_registry(handlers, {"sample": DATASET}),
-            paths=Paths({"/data": "data"}, self.root),
+            paths=Paths({"/data": "data"}, self.root, Buckets(self.buckets)),
             databases={"default": self.url},
             installation=installation,
         )

@@ -97,6 +97,9 @@ def marked(
     monkeypatch.setenv("JOBU_QUEUE_DISPATCHER__KAFKA_BOOTSTRAP_SERVERS", mock_kafka)
     for name, url in targets.items():
         monkeypatch.setenv(f"JOBU_DATABASES__{name}__URL", url)
+    bucket = {"endpoint_url": "http://127.0.0.1:1", "access_key": "u", "max_attempts": 1}
+    bucket |= {"secret_key": CANARY, "session_token": CANARY}
+    monkeypatch.setenv("JOBU_S3_BUCKETS", json.dumps({"lake": bucket}))
     monkeypatch.setenv("JOBU_HANDLERS__MODULES", '["blabbing_jobs"]')
     free = [f"{name}.public.t" for name in targets]
     monkeypatch.setenv(
@@ -204,6 +207,7 @@ def test_a_configured_secret_is_written_nowhere(
             input_path="/data/raw/sample.parquet",
             target_table=f"{name}.public.t",
         )
+    insert(process, "pandas_preprocess", input_path="s3://lake/a.csv", output_path="s3://lake/b")
     (marked / "data" / "raw" / "sample.parquet").write_bytes(b"PAR1 is no Parquet")
     repository = build_definitions(process.runtime().registry).get_repository_def()
     for sensor in ("kafka_events", "reconciler"):
@@ -217,6 +221,7 @@ def test_a_configured_secret_is_written_nowhere(
         rows = {row.handler_name: row for row in list_executions(connection)}
     assert rows["sample_handler"].status is Status.SUCCESS, written["worker's log"][-3000:]
     assert "cannot reach" in (rows["blab"].error_message or "")
+    assert rows["pandas_preprocess"].reason == "storage_unavailable"
     assert "environment" in written["table dagster.event_logs"]
     assert "urls=" in written["worker's log"]
     assert leaks(written) == []
@@ -236,6 +241,10 @@ BROKEN: Final = {
     "a client setting that is jobu's": {"JOBU_KAFKA__CLIENT": f'{{"group.id": "{CANARY}"}}'},
     "a client value that is none": {"JOBU_KAFKA__CLIENT": f'{{"security.protocol": "{CANARY}"}}'},
     "a target of another kind": {"JOBU_DATABASES__W__URL": f"oracle://u:{CANARY}@h/d"},
+    "a bucket's half key": {"JOBU_S3_BUCKETS": f'{{"lake": {{"secret_key": "{CANARY}"}}}}'},
+    "a bucket's password in its URL": {
+        "JOBU_S3_BUCKETS": f'{{"lake": {{"endpoint_url": "http://u:{CANARY}@h"}}}}'
+    },
     "half a password of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:x@{CANARY}@h/d"},
     "MySQL without a database": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h"},
     "a strange option of MySQL": {"JOBU_DATABASES__W__URL": f"mysql://u:{CANARY}@h/d?x={CANARY}"},

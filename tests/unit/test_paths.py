@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobu_core.errors import NotAvailableYet, PathRefused
+from jobu_core.errors import PathRefused
 from jobu_core.pipeline.paths import Paths
 
 if TYPE_CHECKING:
@@ -101,10 +101,17 @@ def test_longest_root_wins(root: Path) -> None:
     assert paths.logical(root / "private" / "x.csv") == "/data/private/x.csv"
 
 
-def test_buckets_are_not_available_yet(paths: Paths) -> None:
-    """A documented kind of path is refused by name, not as nonsense."""
-    with pytest.raises(NotAvailableYet, match="s3://"):
+def test_an_object_is_no_file_of_this_machine(paths: Paths) -> None:
+    """Who asks for a real path cannot have an object's; the message says what it is."""
+    with pytest.raises(PathRefused, match="is an object in S3"):
         paths.resolve("s3://bucket/key.csv")
+
+
+def test_without_buckets_every_object_is_refused(paths: Paths) -> None:
+    """The message says where a bucket would be configured."""
+    for look in (paths.place, paths.places):
+        with pytest.raises(PathRefused, match=r"s3_buckets in handlers\.yaml"):
+            look("s3://bucket/key.csv")
 
 
 def test_logical_is_the_way_back(paths: Paths, root: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from jobu_core.config import (
     AdminSettings,
+    BucketSettings,
     DatabaseSettings,
     DatasetSettings,
     DispatcherSettings,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 CALLED: Final[dict[type[BaseModel], frozenset[str]]] = {
     AdminSettings: frozenset({"admin"}),
+    BucketSettings: frozenset({"bucket", "_bucket"}),
     CsvOptions: frozenset({"options", "_options"}),
     DatabaseSettings: frozenset({"database", "default"}),
     DatasetSettings: frozenset({"settings"}),
