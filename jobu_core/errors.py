@@ -12,7 +12,6 @@ somebody else owns the row now.
     │   ├── InvalidCron             expression, zone or policy of a cron job
     │   ├── InvalidParams           handler params; names the field
     │   ├── UnknownHandler          name not in the registry
-    │   ├── NotAvailableYet         a value a later version delivers
     │   └── PathRefused             outside data_roots and buckets, or not a path
     ├── NotFound                    no row of that id or name
     ├── Conflict                    the row is not in a state that allows it
@@ -73,12 +72,6 @@ class UnknownHandler(InvalidInput):
     """No handler of that name is registered."""
 
     code = "handler_unknown"
-
-
-class NotAvailableYet(InvalidInput):
-    """A documented value that this version does not deliver yet."""
-
-    code = "not_available_yet"
 
 
 class PathRefused(InvalidInput):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from jobu_core.dispatcher.queue.adapter.base import OutgoingMessage
 from jobu_core.dispatcher.queue.event import CODES as DECODE_CODES
 from jobu_core.dispatcher.queue.resolve import CODES
-from jobu_core.errors import NotAvailableYet
+from jobu_core.errors import PathRefused
 from jobu_core.models import Stage
 from jobu_core.store.engine import transaction
 from jobu_core.store.event_jobs import hold_jobs
@@ -99,7 +99,7 @@ def test_several_jobs_of_the_handler_are_ambiguous(events: Events, job: CronJob)
         (event(None, job_id=2**63 - 1), Stage.RESOLVE, "job_unknown"),
         (event("ech"), Stage.RESOLVE, "handler_unknown"),
         (event("echo", params={"bad": 1}), Stage.VALIDATE, "invalid_params"),
-        (event("echo", params={"later": 1}), Stage.VALIDATE, "not_available_yet"),
+        (event("echo", params={"outside": 1}), Stage.VALIDATE, "path_refused"),
         (event("echo", params={"crash": 1}), Stage.VALIDATE, "check_failed"),
     ],
 )
@@ -114,8 +114,8 @@ def test_what_cannot_be_resolved_is_a_dead_letter(
     def refuse(params: Mapping[str, Any]) -> str | None:
         if "crash" in params:
             raise KeyError("hunter2")
-        if "later" in params:
-            raise NotAvailableYet("mode 'upsert' is not available yet")
+        if "outside" in params:
+            raise PathRefused("/etc/passwd is not under a data root")
         return "params.bad: unknown" if "bad" in params else None
 
     events.catalog.refuse = refuse

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from jobu_core.config import DatasetSettings, HandlersSettings
-from jobu_core.errors import ConfigError, InvalidParams, NotAvailableYet, UnknownHandler
+from jobu_core.errors import ConfigError, InvalidParams, PathRefused, UnknownHandler
 from jobu_core.handlers import StagedHandler
 from jobu_core.handlers.registry import Registry, load_registry
 
@@ -30,7 +30,7 @@ USER_MODULE = '''
 """A user's handlers."""
 from typing import Literal
 from pydantic import BaseModel, field_validator
-from jobu_core.errors import NotAvailableYet
+from jobu_core.errors import PathRefused
 from jobu_core.handlers import BaseHandler, handler, model
 
 @model("Order")
@@ -45,7 +45,7 @@ class Params(BaseModel, extra="forbid"):
     @classmethod
     def known(cls, value):
         if value == "atlantis":
-            raise NotAvailableYet("atlantis is not available yet")
+            raise PathRefused("atlantis is under water")
         return value
 
 @handler("weather")
@@ -134,10 +134,10 @@ def test_invalid_params_name_each_field_but_no_value(
     assert "kelvin-secret" not in str(caught.value)
 
 
-def test_a_value_of_a_later_version_is_told_apart(project: Path) -> None:
-    """NotAvailableYet raised by a params model comes through as itself."""
+def test_an_error_of_ours_that_params_raise_stays_what_it_is(project: Path) -> None:
+    """PathRefused raised by a params model comes through as itself."""
     registry = load(project, shop_handlers=USER_MODULE)
-    with pytest.raises(NotAvailableYet, match="atlantis"):
+    with pytest.raises(PathRefused, match="atlantis"):
         registry.validate("greet", {"city": "atlantis"})
 
 

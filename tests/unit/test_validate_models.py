@@ -24,7 +24,6 @@ from jobu_core.errors import (
     ConfigError,
     FileError,
     InvalidParams,
-    NotAvailableYet,
     SchemaMismatch,
 )
 from tests.validate_support import NAME, of_csv, told, valid, values
@@ -150,7 +149,7 @@ def test_models_that_cannot_hold_rows_are_refused_at_once(tmp_path: Path) -> Non
 
     for model, error in (
         (Own, InvalidParams),
-        (Open, NotAvailableYet),
+        (Open, InvalidParams),
         (Vague, SchemaMismatch),
         (Broken, ConfigError),
     ):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobu_core.config.sources import suggest
-from jobu_core.errors import FileError, InvalidParams, NotAvailableYet
+from jobu_core.errors import FileError, InvalidParams
 from jobu_core.pipeline.model_columns import columns_of_model
 from jobu_core.pipeline.rejects import Problem
 from jobu_core.pipeline.stored_values import OUTPUT_TYPE, NotStorable, storer
@@ -110,15 +110,18 @@ def refuse_unusable(
     """Raise what makes the model unfit for these rows, before the first of them.
 
     ``forbid_new`` refuses columns that no field looks for, whatever the model says.
-    FileError with every missing or forbidden column, InvalidParams or
-    NotAvailableYet for what the model asks for.
+    FileError with every missing or forbidden column, InvalidParams for what the model
+    asks for.
     """
     if columns is not None:
         judged = not may_add_fields(model)
         forbids = judged and model.model_config.get("extra") == "forbid"
         _refuse_columns(model, columns, source_name, lacking=judged, extra=forbids or forbid_new)
     if model.model_config.get("extra") == "allow":
-        raise NotAvailableYet(f"model {model.__name__}: extra='allow' is not available yet")
+        raise InvalidParams(
+            f"model {model.__name__} has extra='allow': values without a field have no column to "
+            "be stored in; give them fields, or say extra='ignore' or 'forbid'"
+        )
     if strings and any(node.get("custom_init") for node in path_to_fields(model)):
         raise InvalidParams(
             f"model {model.__name__} defines __init__, which a CSV's strings cannot go through"
