@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from psycopg.rows import class_row
 
-from jobu_core.errors import SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.binary.pairs import binary_encoder
-from jobu_core.pipeline.load.contract import HINT, agree
+from jobu_core.pipeline.load.contract import Comparison, agree
 from jobu_core.pipeline.load.request import STRICT
 from jobu_core.pipeline.load.wire import TargetType, encoder
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from jobu_core.pipeline.load.binary.cells import EncodeBinary
-    from jobu_core.pipeline.load.contract import Agreement
     from jobu_core.pipeline.load.request import SchemaPolicy
     from jobu_core.pipeline.load.wire import Encode
 
@@ -97,40 +95,12 @@ def read_columns(connection: psycopg.Connection, table: int) -> tuple[TargetColu
         return tuple(cursor.execute(_COLUMNS, {"table": table}).fetchall())
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A file's columns against a table's."""
-
-    plans: tuple[ColumnPlan, ...]
-    """What can be sent; columns that the table is yet to get are not among them."""
-    agreement: Agreement
-    differences: tuple[str, ...]
-    """All that forbids the load."""
-
-    def insist(self, table: str) -> None:
-        """Raise one SchemaMismatch that lists every difference."""
-        if self.differences:
-            hint = f" ({HINT})" if self.agreement.problems else ""
-            raise SchemaMismatch(f"{table}: " + "; ".join(self.differences) + hint)
-
-    def sendable(self, table: str) -> tuple[ColumnPlan, ...]:
-        """Return the plans once every column has its place; raises as ``insist``.
-
-        Raises TargetBusy when the table lost a column since it was looked at, or did
-        not keep one that was added.
-        """
-        self.insist(table)
-        if self.agreement.new:
-            raise TargetBusy(f"{table} was altered while it was loaded")
-        return self.plans
-
-
 def compare_columns(
     schema: pa.Schema,
     nulls: Mapping[str, int],
     target: Sequence[TargetColumn],
     policy: SchemaPolicy = STRICT,
-) -> Comparison:
+) -> Comparison[ColumnPlan]:
     """Return what can be sent, what the policy says of the rest, and what forbids the load."""
     by_name = {column.name: column for column in target}
     agreement = agree(schema, target, policy)

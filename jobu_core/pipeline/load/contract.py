@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
 from jobu_core.config.sources import suggest
-from jobu_core.errors import InvalidParams, SchemaMismatch
+from jobu_core.errors import InvalidParams, SchemaMismatch, TargetBusy
 from jobu_core.pipeline.load.identifiers import checked
 from jobu_core.pipeline.load.request import SchemaChanges
 from jobu_core.pipeline.types import columns_of_schema
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from jobu_core.pipeline.load.request import SchemaPolicy
     from jobu_core.pipeline.types import Column
 
-HINT: Final = "on_new_column and on_missing_column may allow it"
+Plan = TypeVar("Plan")
+"""A column that will be sent, as an engine plans it."""
+
+_HINT: Final = "on_new_column and on_missing_column may allow it"
 
 
 class TableColumn(Protocol):
@@ -59,6 +62,34 @@ class Agreement:
     def changes(self) -> SchemaChanges:
         """The names, for the result."""
         return SchemaChanges(tuple(each.name for each in self.new), self.ignored, self.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Generic[Plan]):
+    """A file's columns against a table's."""
+
+    plans: tuple[Plan, ...]
+    """What can be sent; columns that the table is yet to get are not among them."""
+    agreement: Agreement
+    differences: tuple[str, ...]
+    """All that forbids the load."""
+
+    def insist(self, table: str) -> None:
+        """Raise one SchemaMismatch that lists every difference."""
+        if self.differences:
+            hint = f" ({_HINT})" if self.agreement.problems else ""
+            raise SchemaMismatch(f"{table}: " + "; ".join(self.differences) + hint)
+
+    def sendable(self, table: str) -> tuple[Plan, ...]:
+        """Return the plans once every column has its place; raises as ``insist``.
+
+        Raises TargetBusy when the table lost a column since it was looked at, or did
+        not keep one that was added.
+        """
+        self.insist(table)
+        if self.agreement.new:
+            raise TargetBusy(f"{table} was altered while it was loaded")
+        return self.plans
 
 
 def agree(schema: pa.Schema, target: Sequence[TableColumn], policy: SchemaPolicy) -> Agreement:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from jobu_core.clock import Clock
-    from jobu_core.pipeline.load.columns import Comparison
+    from jobu_core.pipeline.load.columns import ColumnPlan
+    from jobu_core.pipeline.load.contract import Comparison
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
     from jobu_core.pipeline.load.table import Table
@@ -28,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 def compare(
     connection: psycopg.Connection, request: LoadRequest, source: Source, table: Table
-) -> Comparison:
+) -> Comparison[ColumnPlan]:
     """Hold the source's columns against the table's as they are now."""
     there = read_columns(connection, table.oid)
     return compare_columns(source.schema, source.nulls, there, request.policy)

@@ -19,8 +19,9 @@ from jobu_core.pipeline.load.mysql.tables import add_column
 from jobu_core.pipeline.load.request import SchemaChanges
 
 if TYPE_CHECKING:
+    from jobu_core.pipeline.load.contract import Comparison
     from jobu_core.pipeline.load.identifiers import TableName
-    from jobu_core.pipeline.load.mysql.columns import Comparison
+    from jobu_core.pipeline.load.mysql.columns import ColumnPlan
     from jobu_core.pipeline.load.mysql.session import Session
     from jobu_core.pipeline.load.request import LoadRequest
     from jobu_core.pipeline.load.source import Source
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def compare(session: Session, request: LoadRequest, source: Source, name: TableName) -> Comparison:
+def compare(
+    session: Session, request: LoadRequest, source: Source, name: TableName
+) -> Comparison[ColumnPlan]:
     """Hold the source's columns against those of a table as they are now."""
     there = read_columns(session, name)
     return compare_columns(source.schema, source.nulls, there, request.policy)
