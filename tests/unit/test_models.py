@@ -83,4 +83,4 @@ def test_a_row_model_has_its_tables_columns(model: type, table: sa.Table) -> Non
 def test_a_launch_batch_names_one_handler() -> None:
     """A batch is a value: equal content, equal batch."""
     names = {field.name for field in fields(LaunchBatch)}
-    assert names == {"token", "handler", "execution_ids", "source"}
+    assert names == {"token", "handler", "execution_ids", "source", "fused"}
